@@ -153,7 +153,7 @@ def main():
             lines.append(f"\n4-mer logistic regression: AUROC {own}; virpack-mini is {value:+.3f} ({low:+.3f} to {high:+.3f}).")
         if (chunks["split"] == shards.PROPHAGE).any():
             prophage = scored(chunks, [shards.PROPHAGE], length)[3]
-            lines.append(f"\nOf {len(prophage)} prophage-like chunks of held-out prokaryotes, in no number above, {(prophage >= 0.5).mean():.1%} are called viral.")
+            lines.append(f"\nOf {len(prophage)} prophage-like chunks of held-out prokaryotes, which no number above includes, {(prophage >= 0.5).mean():.1%} are called viral.")
         lines.append("")
         curves[length] = calibration(score, labels)
         write_scores(args.out, length, chunks, chosen, facts, both, had)

@@ -221,7 +221,7 @@ def test_several_files(embedder: virpack.Embedder, fasta: Path) -> None:
         ([{"id": "a"}], "record 0 has no sequence: its keys are 'id'"),
         (7, "the source is a int"),
         (b"MK", "the source is bytes"),
-        (["MK", "MK1"], r"sequences:2: record 2 \(1\): `1` belongs to no sequence"),
+        (["MK", "MK1"], r"sequences:2: record 2 \(1\): `1` is not a letter of a sequence"),
         ([("x", "MK\u00e9")], r"record 1 \(x\)"),
         (["ACGT" * 50], "looks like nucleotides, not a protein"),
     ],

@@ -303,7 +303,7 @@ mod tests {
     use virpack_device::Cpu;
 
     #[test]
-    fn no_share_is_over_the_whole() {
+    fn no_share_exceeds_100_percent() {
         let report = |tokens_per_second, busy| BenchReport {
             device: String::new(),
             token_budget: 1,

@@ -217,7 +217,7 @@ impl FromStr for DeviceChoice {
                 let numbers: Vec<usize> =
                     numbers.map(str::parse).collect::<Result<_, _>>().map_err(|_| wrong())?;
                 let twice = numbers.iter().enumerate().find(|(i, n)| numbers[..*i].contains(n));
-                twice.map_or(Ok(()), |(_, n)| Err(format!("cuda:{n} stands there twice")))?;
+                twice.map_or(Ok(()), |(_, n)| Err(format!("cuda:{n} is listed twice")))?;
                 Ok(DeviceChoice::Cuda(numbers))
             }
         }

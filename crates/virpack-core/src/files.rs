@@ -1,5 +1,5 @@
-//! Files that appear whole or not at all, on a disk or in a store, with what takes care of them: temporary
-//! names, publishing, cleaning up, opening what others may have planted, sums of what is read.
+//! Files that appear complete or not at all, on a disk or in a store: temporary names, publishing, cleaning
+//! up, opening files that others may have planted, and hashing of what is read.
 
 pub(crate) mod cleanup;
 mod error;
@@ -22,7 +22,7 @@ pub(crate) use pending_file::{PendingFile, remove_leftovers};
 pub(crate) use publish::{StagedFiles, absent};
 pub(crate) use write_behind::WriteBehind;
 
-/// The directory that holds `path`.
+/// Returns the directory of `path`.
 pub(crate) fn directory_of(path: &Path) -> PathBuf {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
@@ -30,7 +30,7 @@ pub(crate) fn directory_of(path: &Path) -> PathBuf {
     }
 }
 
-/// Makes renames in `directory` outlast a power cut, where the file system can.
+/// Makes renames in `directory` survive a power failure, if the file system can.
 pub(crate) fn sync_directory(directory: &Path) {
     if place::url_of(directory).is_some() {
         return;

@@ -74,8 +74,8 @@ impl MergeOptions {
 ///
 /// # Errors
 ///
-/// [`Error::Merge`] if they do not, or if one of them has been changed; and the errors of the output. The
-/// output then does not exist.
+/// Returns [`Error::Merge`] if they do not, or if one of them has been changed, and the errors of the output.
+/// No output is left behind.
 pub fn merge(options: &MergeOptions) -> Result<OutputSummary, Error> {
     let mut shards: Vec<OpenShard> =
         options.shards.iter().map(|path| OpenShard::open(path)).collect::<Result<_, _>>()?;

@@ -1,6 +1,7 @@
-//! Embeddings to a file: any order in, the order of the input out, nothing half-written.
+//! Writes embeddings to a file: accepts records in any order, writes them in input order, leaves no
+//! incomplete file.
 //!
-//! The format follows from the ending of the name:
+//! The extension of the name selects the format:
 //!
 //! | ending | the file | beside it |
 //! | --- | --- | --- |
@@ -10,43 +11,40 @@
 //! | `.safetensors` | a tensor `embeddings`, `[n, hidden]` | the table of records |
 //! | `.h5` | datasets `embeddings`, `[n, hidden]`, `ids`, `lengths`, `truncated`, `unknown`, `gaps`, `sources` and `source` (with several inputs) | |
 //!
-//! `OUT.run.json` (`emb.npy.run.json`) holds the facts about the run that a file carries as well, where its
-//! format has room for them ([`OutputOptions::metadata`], under `metadata`), and what the run reports. It is
-//! a JSON object.
+//! `OUT.run.json` (`emb.npy.run.json`) is a JSON object with the report of the run and, under `metadata`, the
+//! facts that the file itself also holds if its format can ([`OutputOptions::metadata`]).
 //!
-//! The table of records is `OUT.records.tsv` (`emb.npy.records.tsv`): a header, then a line a row of the
-//! file, with the columns `row` (from 0), `id`, `source` (with several inputs), `length` (of the whole
-//! record), `truncated` (`True` where only its beginning was embedded), `unknown` (letters that the model
-//! does not know) and `gaps` (`-` and `.`); the last two count what was embedded. Ids may come twice: `row`
-//! is what names a record.
+//! The table of records is `OUT.records.tsv` (`emb.npy.records.tsv`): a header, then one line for each row of
+//! the file. Its columns are `row` (from 0), `id`, `source` (with several inputs), `length` (of the complete
+//! record), `truncated` (`True` if only its beginning was embedded), `unknown` (letters that the model does
+//! not know) and `gaps` (`-` and `.`). The last two count embedded letters. Ids may repeat; `row` identifies
+//! a record.
 //!
-//! `OUT.report.html` is a page about the rows, where a run of `embed` is asked for it.
+//! `OUT.report.html` is a page about the rows, written if a run of `embed` is asked for it.
 //!
-//! The name `-` is standard output. An `.npy` waits in a file without a name in `TMPDIR` until the number of
-//! rows is known. A stream of Arrow's IPC format is written in batches, each as it fills. virpack then writes
+//! The name `-` is standard output. An `.npy` is kept in an unnamed file in `TMPDIR` until the number of rows
+//! is known. A stream of Arrow's IPC format is written in batches, each when it is full. virpack then writes
 //! no table and no `run.json`.
 //!
-//! Where every residue keeps its row ([`OutputOptions::residues`]) there is a table `[residues, hidden]` for
-//! each record: a list of lists in `.parquet` and `.arrows`, a tensor in `.safetensors`, a group in `.h5`
-//! (`records/NUMBER`, with a dataset `embeddings`). Tensors and groups are named by their record's row in the
-//! file, in twelve digits (`000000000042`), by the row of its id in the table of records: ids may come twice,
-//! have any length and hold any letter, and no list of names taken has to be kept.
+//! With a row for every residue ([`OutputOptions::residues`]) each record has a table `[residues, hidden]`: a
+//! list of lists in `.parquet` and `.arrows`, a tensor in `.safetensors`, a group in `.h5` (`records/NUMBER`,
+//! with a dataset `embeddings`). The name of a tensor or group is the record's row in the file, with twelve
+//! digits (`000000000042`), which is its row in the table of records. Ids would not serve: they may repeat,
+//! be very long and hold any letter, and the names in use would have to be remembered.
 //!
-//! Past 5 GB, or where a table for each record fills the megabyte that a header may have (some 10,000
-//! records), `.safetensors` is cut into `STEM-00001-of-00003.safetensors` and so on, with the index
-//! `STEM.safetensors.index.json`, as Hugging Face lays models out. A table that is cut has a tensor
-//! `embeddings.00001` in the first shard, and so on.
+//! `.safetensors` is divided into `STEM-00001-of-00003.safetensors` and so on beyond 5 GB, or when the tables
+//! of some 10,000 records fill the megabyte of a header. The index is `STEM.safetensors.index.json`, as in
+//! models on Hugging Face. A divided table has a tensor `embeddings.00001` in the first file, and so on.
 //!
-//! Records without an embedding stand in `OUT.skipped.tsv`, which exists only when there is one: columns
-//! `record` (place over all inputs, from 0), `source`, `line` (of the header, from 1), `id`, `length`,
-//! `reason`. In the text tables a control character inside a name is escaped (`\t`, `\n`, `\r`, `\x01`,
-//! `\u2028`), and a cell that holds `"` stands within quotes, as in CSV: a row is one line to whatever reads
-//! it.
+//! Records without an embedding are listed in `OUT.skipped.tsv`, which exists only if there is one. Its
+//! columns are `record` (number over all inputs, from 0), `source`, `line` (of the header, from 1), `id`,
+//! `length` and `reason`. In text tables a control character in a name is escaped (`\t`, `\n`, `\r`, `\x01`,
+//! `\u2028`), and a cell with `"` is quoted, as in CSV, so that every reader sees one line for each row.
 //!
-//! Everything is written under temporary names (`.emb.npy.tmp-PID`) in the output's directory and renamed
-//! when it is whole, the side files first. A symbolic link under the asked name is replaced, not followed.
+//! Everything is written under temporary names (`.emb.npy.tmp-PID`) in the output's directory. Complete files
+//! are renamed, the side files first. A symbolic link with the output's name is replaced, not followed.
 //!
-//! To add a format: a file in `output/` that implements `Table`, and its ending in [`OutputFormat`].
+//! To add a format: a file in `output/` that implements `Table`, and its extension in [`OutputFormat`].
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -115,7 +113,7 @@ pub(crate) use text_file::TextFile;
 pub(crate) use text_table::{TextTable, cell};
 pub use values::OutputDtype;
 
-/// How an output is made.
+/// The options of an output.
 ///
 /// ```
 /// use virpack_core::output::{OutputDtype, OutputFormat, OutputOptions};
@@ -133,18 +131,18 @@ pub struct OutputOptions {
     pub(crate) residues: bool,
     pub(crate) sources: Vec<String>,
     pub(crate) metadata: Vec<(String, String)>,
-    /// What a `.shard` says of itself, and so the records that come; None: all come, and none is written.
+    /// The facts in a `.shard`, which select the records; `None`: all records, and another format.
     pub(crate) shard: Option<Facts>,
-    /// Whether there is a page about the rows.
+    /// Whether to write a page about the rows.
     pub(crate) page: bool,
     pub(crate) reorder_bytes: usize,
-    /// Most bytes of values in one `.safetensors` file, but for a record that has more alone.
+    /// Most bytes of values in one `.safetensors` file, unless a single record has more.
     pub(crate) shard_bytes: u64,
 }
 
 impl Default for OutputOptions {
-    /// One row of float32 a record, one input without a name, nothing replaced, 64 MiB of waiting embeddings,
-    /// shards of 5 GB.
+    /// One float32 row for each record, one input without a name, nothing replaced, 64 MiB of waiting
+    /// embeddings, files of at most 5 GB.
     fn default() -> Self {
         OutputOptions {
             force: false,
@@ -161,74 +159,74 @@ impl Default for OutputOptions {
     }
 }
 
-/// What a finished run has written.
+/// The summary of a finished output.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OutputSummary {
     /// Records with an embedding.
     pub rows: u64,
-    /// Records with a reason instead.
+    /// Records with a reason instead of an embedding.
     pub skipped: u64,
-    /// The id of the first of them, and the reason.
+    /// The id of the first skipped record, and the reason.
     pub first_skipped: Option<(Arc<str>, SkipReason)>,
     /// Records of which only the beginning was embedded.
     pub truncated: NotedRecords,
-    /// Records with letters that the model does not know, and these letters.
+    /// Records with letters that the model does not know, and the number of these letters.
     pub unknown: NotedRecords,
-    /// Records with gap characters, and these.
+    /// Records with gap characters, and the number of these.
     pub gaps: NotedRecords,
-    /// Ids that came twice.
+    /// Ids that occur more than once.
     pub repeated: RepeatedIds,
-    /// Every file written, the asked one first.
+    /// Every file written, the output itself first.
     pub files: Vec<PathBuf>,
-    /// Bytes of the most embeddings that ever waited in memory.
+    /// The most bytes of embeddings that waited in memory at once.
     pub peak_waiting_memory: u64,
-    /// Bytes of the most embeddings that ever waited on disk.
+    /// The most bytes of embeddings that waited on disk at once.
     pub peak_waiting_disk: u64,
 }
 
-/// What every format is told of the rows to come.
+/// What every format needs to know about the rows.
 #[derive(Clone, Debug, Default)]
 struct Layout {
     hidden: usize,
     dtype: OutputDtype,
-    /// A record has `[residues, hidden]` values, not `[hidden]`.
+    /// Whether a record has `[residues, hidden]` values instead of `[hidden]`.
     residues: bool,
-    /// The inputs, where there are several: each row then names its own.
+    /// The inputs, if there are several: each row then names its own.
     sources: Vec<String>,
     /// Facts about the run.
     about: Vec<(String, String)>,
 }
 
-/// One format's writer: rows come in the order of the input.
+/// The writer of a format. It gets rows in input order.
 trait Table: Send {
     /// Writes a record; `values` is `[hidden]`, or `[residues, hidden]`, `source` the name of the record's
     /// input.
     fn write(&mut self, row: &Row, source: &str, values: &[f32]) -> Result<(), OutputError>;
-    /// Writes a record that has no row, where the format has a place for it; false where it has none.
+    /// Writes a record without a row and returns true, if the format has a place for it.
     fn skip(&mut self, _: &SkippedRecord) -> Result<bool, OutputError> {
         Ok(false)
     }
-    /// Makes the files whole on disk, now that `records` records were read; they have no names yet. None
-    /// where all went to standard output.
+    /// Completes the files on disk, after `records` records were read. They are not renamed yet. Returns
+    /// `None` for standard output.
     fn finish(self: Box<Self>, records: u64) -> Result<Option<StagedFiles>, OutputError>;
 }
 
-/// Embeddings on their way into a file; made by [`create`].
+/// Writes embeddings to a file; returned by [`create`].
 ///
 /// Dropped without [`finish`](EmbeddingWriter::finish), it leaves nothing behind.
 pub struct EmbeddingWriter {
     hidden: usize,
     options: OutputOptions,
     path: PathBuf,
-    /// None: standard output has no tables beside it.
+    /// `None` for standard output, which has no side files.
     skipped_path: Option<PathBuf>,
     format: OutputFormat,
     order: Order,
     sink: Sink,
 }
 
-/// Where results go when their turn has come.
+/// Receives results in input order.
 struct Sink {
     table: Box<dyn Table>,
     skipped: Option<TextTable>,
@@ -239,16 +237,16 @@ struct Sink {
 
 /// Opens an output of embeddings of width `hidden` (at least 1) under a temporary name.
 ///
-/// Everything about the destination is checked here, so that a run fails before it loads a model.
+/// Checks everything about the destination, so that a run fails before it loads a model.
 ///
 /// # Errors
 ///
-/// When no format has the ending of `path`, when `path` is no regular file, when it or one of its side
-/// files exists and `options.force` is not set, or when its directory is missing or cannot be written to.
+/// Returns an error if no format has the extension of `path`, if `path` is not a regular file, if it or a
+/// side file exists without `options.force`, and if its directory is missing or not writable.
 ///
 /// # Panics
 ///
-/// When `hidden` is 0.
+/// Panics if `hidden` is 0.
 ///
 /// # Examples
 ///
@@ -298,28 +296,28 @@ pub fn create(path: &Path, hidden: usize, options: OutputOptions) -> Result<Embe
     Ok(EmbeddingWriter { hidden, options, path, skipped_path, format, order, sink })
 }
 
-/// Removes the temporary files of every output that this process has begun and not finished, for a process
-/// that is about to end without running destructors, such as one that was interrupted.
+/// Removes the temporary files of every output that this process has begun and not finished. It is for a
+/// process that is about to end without running destructors, such as an interrupted one.
 ///
-/// Afterwards no output can be begun or finished: whoever tries waits for ever. End the process.
+/// Afterwards no output can be begun or finished: a thread that tries waits forever. End the process.
 #[doc(hidden)]
 pub fn abandon_all() {
     cleanup::abandon();
 }
 
 impl EmbeddingWriter {
-    /// Takes the embedding of one record, `[hidden]`, or `[residues, hidden]` where every residue keeps its
-    /// row; records may come in any order.
+    /// Takes the embedding of one record: `[hidden]`, or `[residues, hidden]` with a row for every residue.
+    /// Records may come in any order.
     ///
     /// # Errors
     ///
-    /// When the embedding has another width, the record was delivered before or names an unknown input,
-    /// a value is too large for the file's type, or the file cannot be written.
+    /// Returns an error if the embedding has another width, if the record was delivered before or names an
+    /// unknown input, if a value is too large for the file's type, or if the file cannot be written.
     pub fn write(&mut self, row: impl Into<Row>, embedding: &[f32]) -> Result<(), OutputError> {
         self.write_row(&row.into(), embedding)
     }
 
-    /// As [`EmbeddingWriter::write`], of a row that stays where it is.
+    /// [`EmbeddingWriter::write`] for a borrowed row.
     pub(crate) fn write_row(&mut self, row: &Row, embedding: &[f32]) -> Result<(), OutputError> {
         let fits = match self.options.residues {
             true => !embedding.is_empty() && embedding.len().is_multiple_of(self.hidden),
@@ -332,32 +330,34 @@ impl EmbeddingWriter {
         self.deliver(row.source, &row.id, Turn::Row(row, embedding))
     }
 
-    /// Takes a record that has no embedding, with the reason; records may come in any order.
+    /// Takes a record without an embedding, and the reason. Records may come in any order.
     ///
     /// # Errors
     ///
-    /// When the record was delivered before or names an unknown input, or the table cannot be written.
+    /// Returns an error if the record was delivered before or names an unknown input, or if the table cannot
+    /// be written.
     pub fn skip(&mut self, skipped: &SkippedRecord) -> Result<(), OutputError> {
         self.deliver(skipped.source, &skipped.id, Turn::Skipped(skipped))
     }
 
-    /// Gives the files their names, once each of the `records` records read has its row or its reason:
-    /// `OUT.run.json` then has no facts but those of [`OutputOptions::metadata`].
+    /// Renames the files into place, once each of the `records` records read has its row or its reason. The
+    /// only facts in `OUT.run.json` are then those of [`OutputOptions::metadata`].
     ///
     /// # Errors
     ///
-    /// When a record was never delivered, more were delivered than read, or a file cannot be written or given
-    /// its name.
+    /// Returns an error if a record was never delivered, if more were delivered than read, or if a file
+    /// cannot be written or renamed.
     pub fn finish(self, records: u64) -> Result<OutputSummary, OutputError> {
         self.complete(records)?.publish(&Map::new())
     }
 
-    /// Makes the files whole on disk, once each of the `records` records read has its row or its reason. They
-    /// have no names yet.
+    /// Completes the files on disk, once each of the `records` records read has its row or its reason. They
+    /// are not renamed yet.
     ///
     /// # Errors
     ///
-    /// When a record was never delivered, more were delivered than read, or a file cannot be written.
+    /// Returns an error if a record was never delivered, if more were delivered than read, or if a file
+    /// cannot be written.
     pub(crate) fn complete(mut self, records: u64) -> Result<CompleteOutput, OutputError> {
         let sources = &self.options.sources;
         self.order.rest(|turn| self.sink.turn(turn, sources, self.skipped_path.as_deref()))?;
@@ -384,7 +384,7 @@ impl EmbeddingWriter {
         self.order.deliver(turn, |turn| self.sink.turn(turn, sources, self.skipped_path.as_deref()))
     }
 
-    /// Takes the records of an earlier run in their turn; any of them that is delivered is left aside.
+    /// Takes the records of an earlier run in their turn. A record that is delivered too is ignored.
     pub(crate) fn go_on_from(&mut self, earlier: impl EarlierRows + 'static) {
         self.order.go_on_from(Box::new(earlier));
     }
@@ -392,25 +392,26 @@ impl EmbeddingWriter {
 
 impl OutputOptions {
     setters! {
-        /// Replaces an output that exists, and the tables beside it.
+        /// Replaces an existing output and its side files.
         force: bool,
-        /// Sets the format; None: what the name's ending says.
+        /// Sets the format; `None`: by the extension of the name.
         format: impl Into<Option<OutputFormat>>,
         /// Sets the type of the values.
         dtype: OutputDtype,
-        /// Takes a table of rows for each record, `[residues, hidden]`, instead of one row.
+        /// Sets whether each record has a table of rows, `[residues, hidden]`, instead of one row.
         residues: bool,
-        /// Names the inputs, in the order of [`Row::source`]; with two or more the tables name the input.
+        /// Names the inputs, in the order of [`Row::source`]. With two or more, the tables have a column for
+        /// the input.
         sources: Vec<String>,
         /// Sets facts about the run, such as `("virpack.model", "esm2_t6_8M_UR50D")`; `virpack.version` is
         /// added.
         metadata: Vec<(String, String)>,
-        /// Sets the most bytes of embeddings that wait in memory for an earlier record; what goes beyond
-        /// waits in a temporary file beside the output.
+        /// Sets the most bytes of embeddings that wait in memory for an earlier record. More than that waits
+        /// in a temporary file in the output's directory.
         reorder_bytes: usize,
     }
 
-    /// What every file says of its run.
+    /// Returns the facts that every file holds about its run.
     fn about(&self) -> Vec<(String, String)> {
         let version = ("virpack.version".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
         [version].into_iter().chain(self.metadata.clone()).collect()

@@ -1,10 +1,10 @@
-//! Nucleotide sequences to a verdict, virus or not, in one pass: all of what VirNucPro does.
+//! Judges nucleotide sequences, virus or not, in one pass: everything that VirNucPro does.
 //!
-//! Records are cut into chunks, chunks into open reading frames; a frame's nucleotides go to one model, its
-//! protein to another, both packed; where the two embeddings of a frame meet, the classifier scores it.
-//! Chunks without an open frame may have a classifier of their own, of both strands' nucleotides alone, which
-//! VirNucPro has not. Scores become verdicts on chunks and records, in input order; they alone are kept while
-//! a run goes on, for another to resume from.
+//! Records are cut into chunks and chunks into open reading frames. The nucleotides of a frame go to one
+//! model and its protein to another, both packed. The classifier scores a frame once both embeddings exist. A
+//! second classifier, which VirNucPro lacks, may score chunks without an open frame by the nucleotides of
+//! both strands. Scores become verdicts on chunks and records, in input order. A run keeps its scores for
+//! another run to resume from, and now and then the embeddings of chunks that have none yet.
 
 mod bundle;
 mod chunk_scores;
@@ -58,17 +58,17 @@ pub use predictor::Predictor;
 pub(crate) use predictor::ScoredRecords;
 pub use summary::PredictSummary;
 
-/// Bases of a chunk where neither the options nor the classifier say.
+/// Bases of a chunk, if neither the options nor the classifier give a length.
 pub const DEFAULT_LENGTH: NonZeroUsize = NonZeroUsize::new(500).expect("it is not 0");
 
 /// Judges every record of the inputs.
 ///
-/// `on_event` is called when lengths and devices are known, as records are done, and when something happens that a user
-/// should know. Once `cancel` is cancelled, the batches in flight are finished and kept.
+/// Calls `on_event` when lengths and devices are known, as records are finished, and when something happens
+/// that a user should know. Once `cancel` is cancelled, the batches in flight are finished and kept.
 ///
 /// # Errors
 ///
-/// Returns the first failure; no table then has its name. [`Error::Interrupted`] of a run that was cancelled.
+/// Returns the first failure; no table is then published. Returns [`Error::Interrupted`] for a cancelled run.
 pub fn predict(
     options: &PredictOptions,
     cancel: &CancelToken,
@@ -82,7 +82,7 @@ pub fn predict(
     })
 }
 
-/// The device for the nucleotide model, beside that for the protein model.
+/// Returns the device for the nucleotide model, given that of the protein model.
 fn beside<B: Device>(device: &Arc<B>) -> Result<Arc<B>, Error> {
     let choice = device.ordinal().map_or(DeviceChoice::Cpu, |ordinal| DeviceChoice::Cuda(vec![ordinal]));
     match device.beside() {
@@ -91,7 +91,7 @@ fn beside<B: Device>(device: &Arc<B>) -> Result<Arc<B>, Error> {
     }
 }
 
-/// [`predict`] on devices that are ready: those for each model, at least one. Both may have the same.
+/// Runs [`predict`] on devices that are ready: at least one for each model. Both models may use the same.
 ///
 /// # Errors
 ///

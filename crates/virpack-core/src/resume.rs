@@ -46,13 +46,13 @@ pub(crate) use session::Session;
 
 use crate::options::setters;
 
-/// What a part begins with.
+/// The beginning of a part.
 const MAGIC: &[u8; 16] = b"virpack part 4\n\0";
 
-/// The format of parts, as the manifest says it: a version that reads another one must not take these for its own.
+/// The format of parts, recorded in the manifest. A version with another format must not read these.
 const FORMAT: u64 = 4;
 
-/// Most bytes of a manifest, which has 170 for each part, and of a report.
+/// The most bytes of a manifest, which has 170 for each part, and of a report.
 const LARGEST_LIST: u64 = 64_000_000;
 
 /// How often a run keeps what it finishes, and whether it resumes an earlier one.
@@ -74,7 +74,7 @@ pub struct CheckpointOptions {
 }
 
 impl Default for CheckpointOptions {
-    /// 10,000 records or 60 seconds, from the beginning.
+    /// Keeps work after 10,000 records or 60 seconds, from the beginning.
     fn default() -> Self {
         CheckpointOptions { records: 10_000, every: Duration::from_secs(60), resume: false }
     }
@@ -91,7 +91,7 @@ impl CheckpointOptions {
     }
 }
 
-/// What is kept.
+/// What a run keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     /// Records with their rows.
@@ -100,30 +100,30 @@ pub enum Unit {
     Chunks,
 }
 
-/// What an unfinished run has finished.
+/// The finished work of an unfinished run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SavedWork {
     /// Records or chunks that need not be computed again.
     pub finished: u64,
-    /// What they are.
+    /// Whether these are records or chunks.
     pub unit: Unit,
-    /// Embeddings beside them, of chunks that still miss others.
+    /// Embeddings kept in addition, of chunks that still lack others.
     pub under_way: u64,
-    /// Where the parts are.
+    /// The directory of the parts.
     pub folder: PathBuf,
 }
 
-/// What was found when a run began to keep what it finishes.
+/// What a run found when it began to keep its work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResumeSummary {
-    /// What is not computed again.
+    /// The work that is not computed again.
     pub saved: SavedWork,
-    /// Parts that were not as they were written, and what is wrong with each; what was in them is computed again.
+    /// Damaged parts, and what is wrong with each. Their contents are computed again.
     pub torn: Vec<(PathBuf, String)>,
 }
 
 impl Unit {
-    /// What several of them are called.
+    /// Returns the plural of the unit.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -134,7 +134,7 @@ impl Unit {
 }
 
 impl SavedWork {
-    /// Whether anything is kept.
+    /// Returns whether anything is kept.
     #[must_use]
     pub fn is_some(&self) -> bool {
         self.finished + self.under_way > 0
@@ -142,7 +142,7 @@ impl SavedWork {
 }
 
 impl std::fmt::Display for SavedWork {
-    /// What is kept, without where.
+    /// Writes what is kept, without the directory.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} finished {}", self.finished, self.unit.as_str())?;
         match self.under_way {

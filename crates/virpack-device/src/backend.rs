@@ -9,11 +9,11 @@ use std::time::Duration;
 /// A layer norm's parameters, both `[width]`: on the host as `LayerNorm<Vec<f32>>`.
 #[derive(Clone, Debug)]
 pub struct LayerNorm<V> {
-    /// What rows of mean 0 and variance 1 are multiplied by.
+    /// The factors of rows that are normalised to mean 0 and variance 1.
     pub weight: V,
-    /// What is added then.
+    /// The bias, added after scaling.
     pub bias: V,
-    /// What is added to a variance.
+    /// Added to each variance.
     pub eps: f32,
 }
 
@@ -21,7 +21,8 @@ pub struct LayerNorm<V> {
 /// [`HostLinear`], on a backend as [`Backend::linear_layer`] gives it.
 #[derive(Clone, Debug)]
 pub struct Linear<M, V> {
-    /// The norm, `[inputs]`. A backend may have folded it into weight and bias, and then takes them for nothing else.
+    /// The norm, `[inputs]`. If a backend has folded it into weight and bias, these must not be used without
+    /// it.
     pub norm: Option<LayerNorm<V>>,
     /// `[outputs, inputs]`.
     pub weight: M,
@@ -54,7 +55,7 @@ impl<B: Backend + ?Sized> Epilogue<'_, B> {
     ///
     /// # Errors
     ///
-    /// What the primitives say.
+    /// Returns the errors of the primitives.
     ///
     /// ```
     /// use virpack_device::{Backend, Cpu, Epilogue};

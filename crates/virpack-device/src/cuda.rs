@@ -44,7 +44,7 @@ use kernels::Kernels;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-/// How a card is used.
+/// The options of a card.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct CudaOptions {
@@ -53,23 +53,24 @@ pub struct CudaOptions {
 }
 
 impl CudaOptions {
-    /// Computes in `dtype`; by default float16.
+    /// Returns options for computing in `dtype`, by default float16.
     #[must_use]
     pub fn new(dtype: Dtype) -> Self {
         CudaOptions { dtype }
     }
 }
 
-/// Rows are padded to a multiple of this in memory, so that batches of nearly one size share one plan of products.
+/// Rows are padded to a multiple of this in memory, so that batches of nearly equal sizes share one plan of
+/// products.
 const ROW_STEP: usize = 256;
 
-/// Bytes the driver gives at once.
+/// Bytes that the driver allocates at once.
 const PIECE: u64 = 2 << 20;
 
 /// One NVIDIA GPU.
 #[derive(Debug)]
 pub struct Cuda {
-    // Dropped in this order: what uses the card before the card.
+    // Dropped in this order: whatever uses the card goes before the card.
     kernels: Kernels,
     products: Products,
     rotary: rotary::RotaryTables,
@@ -77,18 +78,19 @@ pub struct Cuda {
     pinned: Arc<PinnedPool>,
     card: Arc<Card>,
     options: CudaOptions,
-    /// Whether the card and its driver have bulk tensor copies and what goes with them (9.0 alone).
+    /// Whether the card and its driver have bulk tensor copies and the instructions that come with them (only
+    /// 9.0).
     bulk_copies: bool,
     /// The batch sizes that the arena must hold; None before `reserve`.
     plan: Mutex<ArenaPlan>,
     blocks: Mutex<Blocks>,
-    /// Room for the scales of a normed product's rows.
+    /// Memory for the row scales of products with a layer norm.
     scales: row_scales::RowScales,
     /// Nanoseconds between a batch's arrival on the card and the end of its kernels, summed over batches.
     busy: AtomicU64,
 }
 
-/// Activations on the card, `[rows, columns]`; the memory holds rows up to a multiple of 256.
+/// Activations on the card, `[rows, columns]`. The memory holds rows up to a multiple of 256.
 #[derive(Debug)]
 pub struct CudaTensor {
     block: Block,
@@ -103,16 +105,18 @@ pub struct CudaMatrix {
     memory: Fixed,
     rows: usize,
     columns: usize,
-    /// Whether a layer norm is folded in, or of bytes its bias: then it is for normed products alone.
+    /// Whether a layer norm is folded in, or, for bytes, the norm's bias. Only normed products can then use
+    /// it.
     folded: bool,
-    /// Plain, or for products alone.
+    /// How its values are stored.
     form: Form,
-    /// The width of the heads whose queries and keys it gives in neighbours (`rotary.rs`): then it is for products that
-    /// rotate alone.
+    /// The head width, if its queries and keys are in neighbouring rows (`rotary.rs`). Only products that
+    /// rotate can then use it.
     neighbours: Option<usize>,
 }
 
-/// A vector of parameters on the card: float32, and in the dtype of the activations for cuBLASLt's epilogue.
+/// A vector of parameters on the card, in float32 and, for cuBLASLt's epilogue, in the dtype of the
+/// activations.
 #[derive(Debug)]
 pub struct CudaVector {
     exact: Fixed,
@@ -120,16 +124,16 @@ pub struct CudaVector {
     len: usize,
 }
 
-/// Values on their way to the host.
+/// Values that are being copied to the host.
 #[derive(Debug)]
 pub struct CudaPending {
-    /// None once waited for.
+    /// `None` once waited for.
     host: Option<Pinned>,
     values: usize,
-    /// Rows whose flags follow the values; 0 where nothing was checked.
+    /// Rows whose flags follow the values; 0 if nothing was checked.
     flagged: usize,
     arrived: Event,
-    /// The first and the last point of the batch on the compute stream, where the driver times events.
+    /// The first and the last point of the batch on the compute stream, if the driver times events.
     span: Option<(Arc<Event>, Event)>,
     pool: Arc<PinnedPool>,
     /// Held until the copy is done.
@@ -147,11 +151,11 @@ impl Drop for CudaPending {
 }
 
 impl Cuda {
-    /// Takes card `ordinal`, counted as `nvidia-smi` counts.
+    /// Opens card `ordinal`, numbered as `nvidia-smi` numbers cards.
     ///
     /// # Errors
     ///
-    /// With the reason and a hint where the driver, a library or the card is missing.
+    /// Returns the reason and a hint if the driver, a library or the card is missing.
     ///
     /// ```
     /// use virpack_device::{Cuda, CudaOptions};
@@ -202,11 +206,11 @@ impl Cuda {
         })
     }
 
-    /// How many cards the driver shows, usable or not: 0 where it finds none.
+    /// Returns how many cards the driver shows, usable or not; 0 if it finds none.
     ///
     /// # Errors
     ///
-    /// With the reason and a hint where the driver is missing or refuses.
+    /// Returns the reason and a hint if the driver is missing or fails.
     ///
     /// ```
     /// use virpack_device::{Cuda, CudaOptions, Dtype};
@@ -223,13 +227,13 @@ impl Cuda {
         Card::count()
     }
 
-    /// The card as its driver names it.
+    /// Returns the card's name, as its driver gives it.
     pub fn name(&self) -> &str {
         &self.card.name
     }
 
-    /// What a result's bits depend on beside record, weights and precision, for `run.json`: the card's kind, the libraries,
-    /// and what was chosen for each product so far.
+    /// Returns what a result's bits depend on apart from record, weights and precision, for `run.json`: the
+    /// kind of card, the libraries, and the algorithm chosen for each product so far.
     fn bits_depend_on(&self) -> Vec<String> {
         let mut lines = vec![
             format!("compute capability {}", target::shown(self.card.capability)),
@@ -247,7 +251,7 @@ impl Cuda {
         lines
     }
 
-    /// What is said of kernels that are an older card's.
+    /// Returns a note if the kernels are those of an older card.
     fn translated(&self) -> Option<String> {
         let target = self.card.target;
         target
@@ -255,19 +259,19 @@ impl Cuda {
             .then(|| format!("kernels of compute capability {}", target::shown(target.capability)))
     }
 
-    /// The card's compute capability: 90 for 9.0.
+    /// Returns the card's compute capability: 90 for 9.0.
     pub fn capability(&self) -> u32 {
         self.card.capability
     }
 
-    /// Bytes of a model's weights on the card: matrices in the dtype (int8: in bytes, but for the first,
-    /// which is the table of embeddings, and sensitive ones), vectors in float32 and in the dtype. The driver
-    /// gives memory in pieces of 2 MB, which only smaller tensors share.
+    /// Returns the bytes of a model's weights on the card. Matrices are in the dtype, and vectors in float32
+    /// and in the dtype. With int8, matrices are bytes, except for the table of embeddings, which comes
+    /// first, and sensitive ones. The driver allocates pieces of 2 MB, which only smaller tensors share.
     fn weight_bytes(&self, model: &ModelShape) -> u64 {
         let value = self.options.dtype.bytes() as u64;
         let are_bytes = |&[outputs, inputs]: &[usize; 2]| self.is_for_bytes(outputs, inputs);
         let weight = if model.products.iter().all(are_bytes) { 1 } else { value };
-        // Behind an int8 weight lie a scale and a zero of two bytes for each of its outputs.
+        // After an int8 weight there are two bytes of scale and two bytes of zero for each of its outputs.
         let outputs = model.products.iter().map(|product| product[0] as u64).max().unwrap_or(0);
         let behind = if self.has_bytes() { 4 * outputs } else { 0 };
         let bytes = |i, values: &u64| if i == 0 { values * value } else { values * weight + behind };
@@ -281,17 +285,17 @@ impl Cuda {
             + model.vector_values * vectors
     }
 
-    /// The card's memory: bytes free and bytes in all.
+    /// Returns the card's free and total memory, in bytes.
     ///
     /// # Errors
     ///
-    /// What the driver says.
+    /// Returns the driver's error.
     pub fn memory(&self) -> Result<(usize, usize), DeviceError> {
         self.card.memory()
     }
 
-    /// Lays out the arena for batches to come: no memory is taken from the card by those after this. Nothing
-    /// is held after an error.
+    /// Lays out the arena for the batches to come, so that they allocate nothing on the card. After an error
+    /// nothing is held.
     fn lay_out(&self, plan: &ArenaPlan) -> Result<(), DeviceError> {
         self.arena.release()?;
         *self.plan() = plan.clone();
@@ -300,11 +304,11 @@ impl Cuda {
         self.reserve_scales(plan.token_budget)
     }
 
-    /// Waits until the card has done everything it was given.
+    /// Waits until the card has finished all its work.
     ///
     /// # Errors
     ///
-    /// What the driver says; an error of a kernel shows here at the latest.
+    /// Returns the driver's error. An error of a kernel appears here at the latest.
     pub fn synchronize(&self) -> Result<(), DeviceError> {
         self.card.finish(self.card.compute)?;
         self.card.finish(self.card.download)
@@ -318,7 +322,7 @@ impl Cuda {
         self.blocks.relock()
     }
 
-    /// Fresh activations.
+    /// Returns activations with undefined values.
     fn tensor(&self, rows: usize, columns: usize) -> Result<CudaTensor, DeviceError> {
         let bytes = self.blocks().tensor(rows, columns, self.options.dtype);
         Ok(CudaTensor { block: self.arena.take(bytes)?, rows, columns, form: Form::Plain })

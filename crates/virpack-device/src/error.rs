@@ -1,10 +1,10 @@
-//! What can go wrong on a device.
+//! Errors of a device.
 //!
 //! This crate is independent of `virpack-seq` and its trait `Hint`: its errors have a method of that name.
 
 use std::borrow::Cow;
 
-/// What can go wrong on a device, with the facts to mend it.
+/// Errors of a device, with the facts to mend it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DeviceError {

@@ -43,7 +43,7 @@ impl<B: Backend> CodonConv<B> {
     ///
     /// # Errors
     ///
-    /// What the source and the backend say.
+    /// Returns the errors of the source and the backend.
     ///
     /// ```
     /// use virpack_device::{Backend, Cpu};

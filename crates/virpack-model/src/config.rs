@@ -59,7 +59,7 @@ pub struct Esm2Config {
     pub intermediate: usize,
     /// Tokens in the alphabet: always 33.
     pub vocab: usize,
-    /// What layer norms add to a variance.
+    /// The value that layer norms add to a variance.
     pub layer_norm_eps: f32,
     /// Whether embeddings are scaled as in training, where some tokens were masked.
     pub token_dropout: bool,
@@ -277,8 +277,8 @@ impl Esm2Config {
     }
 }
 
-/// What of an encoder's sizes, layers, width and feed-forward width, cannot be run: the setting, the number
-/// given, and what could be.
+/// Returns which of an encoder's sizes (layers, width, feed-forward width) cannot be run: the setting, its
+/// value, and what could be.
 fn wrong_size(sizes: [usize; 3]) -> Option<(&'static str, usize, &'static str)> {
     let [layers, hidden, intermediate] = sizes;
     if sizes.contains(&0) {

@@ -45,7 +45,7 @@ impl<B: Backend> DnabertS<B> {
     ///
     /// # Errors
     ///
-    /// What the source and the backend say.
+    /// Returns the errors of the source and the backend.
     pub fn build(backend: &B, config: DnabertConfig, tensors: &dyn TensorSource) -> Result<Self, ModelError> {
         let loader = Loader { backend, tensors, eps: config.layer_norm_eps };
         let layers = (0..config.layers).map(|i| layer(&loader, i, &config)).collect::<Result<_, _>>()?;

@@ -1,4 +1,4 @@
-//! What can go wrong between a model's name and its weights on a device.
+//! Errors between a model's name and its weights on a device.
 
 mod hints;
 
@@ -11,7 +11,7 @@ use crate::classifier::ClassifierProblem;
 use crate::hub::{Damage, HubError};
 use crate::weights::{CheckpointError, StoredDtype};
 
-/// What can go wrong between a model's name and its weights on a device, with the facts to mend it.
+/// Errors between a model's name and its weights on a device, with the facts to mend it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ModelError {

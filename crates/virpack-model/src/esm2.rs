@@ -57,7 +57,7 @@ impl<B: Backend> Esm2<B> {
     ///
     /// # Errors
     ///
-    /// What the source and the backend say.
+    /// Returns the errors of the source and the backend.
     ///
     /// ```
     /// use virpack_device::Cpu;

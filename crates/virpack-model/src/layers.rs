@@ -14,7 +14,7 @@ pub(super) type Norm<B> = LayerNorm<<B as Backend>::Vector>;
 pub(super) struct Loader<'a, B: Backend> {
     pub(super) backend: &'a B,
     pub(super) tensors: &'a dyn TensorSource,
-    /// What the model's layer norms add to a variance.
+    /// The value that the model's layer norms add to a variance.
     pub(super) eps: f32,
 }
 

@@ -32,7 +32,7 @@ impl ModelConfig {
     ///
     /// # Errors
     ///
-    /// Those of [`Esm2Config::of`], [`DnabertConfig::of`] and [`CodonConvConfig::of`].
+    /// Returns the errors of [`Esm2Config::of`], [`DnabertConfig::of`] and [`CodonConvConfig::of`].
     ///
     /// ```
     /// use virpack_model::weights::Weights;
@@ -240,8 +240,8 @@ impl<B: Backend + 'static> Model<B> {
     ///
     /// # Errors
     ///
-    /// Those of [`ModelConfig::of`], [`ModelConfig::tokenizer`] and [`Weights::read`], and what the backend
-    /// says.
+    /// Returns the errors of [`ModelConfig::of`], [`ModelConfig::tokenizer`], [`Weights::read`] and the
+    /// backend.
     ///
     /// ```
     /// use virpack_device::Cpu;

@@ -26,7 +26,7 @@ use crate::weights::Weights;
 ///
 /// # Errors
 ///
-/// Those of [`hub::local`]; [`ModelError::TwoModels`] for [`mini::NAME`].
+/// Returns the errors of [`hub::local`]; [`ModelError::TwoModels`] for [`mini::NAME`].
 pub fn local(model: &str, hub: &HubOptions) -> Result<Option<Location>, ModelError> {
     if Path::new(model).exists() {
         return Ok(Some(Location::Disk(model.into())));
@@ -44,7 +44,7 @@ pub fn local(model: &str, hub: &HubOptions) -> Result<Option<Location>, ModelErr
 ///
 /// # Errors
 ///
-/// Those of [`local`] and [`hub::resolve`].
+/// Returns the errors of [`local`] and [`hub::resolve`].
 ///
 /// ```
 /// use virpack_model::hub::HubOptions;
@@ -80,8 +80,8 @@ pub fn resolve(
 ///
 /// # Errors
 ///
-/// Those of [`local`], [`Weights::open`] and [`ModelConfig::of`]; [`HubError::NotCached`] for another
-/// repository whose files are not here.
+/// Returns the errors of [`local`], [`Weights::open`] and [`ModelConfig::of`], and [`HubError::NotCached`]
+/// for another repository whose files are not in the cache.
 pub fn config_of(model: &str, hub: &HubOptions) -> Result<ModelConfig, ModelError> {
     if let Some(location) = local(model, hub)? {
         return ModelConfig::of(&Weights::at(&location)?);
@@ -101,8 +101,8 @@ pub fn config_of(model: &str, hub: &HubOptions) -> Result<ModelConfig, ModelErro
 ///
 /// # Errors
 ///
-/// Those of [`config_of`] and [`ModelConfig::tokenizer`]; [`HubError::NotCached`] for a tokenizer that is not
-/// here.
+/// Returns the errors of [`config_of`] and [`ModelConfig::tokenizer`], and [`HubError::NotCached`] for a
+/// tokenizer that is not in the cache.
 ///
 /// ```
 /// use virpack_model::hub::HubOptions;

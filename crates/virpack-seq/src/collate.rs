@@ -57,7 +57,7 @@ pub struct CollatorCounters {
     pub received: u64,
     /// Sequences returned in batches, by `pop`, `release` or `flush`.
     pub returned: u64,
-    /// Sequences here: in the buffer or in a batch that nobody has popped yet.
+    /// Sequences here: in the buffer or in a batch that was not popped yet.
     pub waiting: u64,
     /// The most that ever waited.
     pub most_waiting: u64,
@@ -99,8 +99,8 @@ impl VarlenCollator {
     /// # Errors
     ///
     /// [`SeqError::OverBudget`], [`SeqError::OverAttentionCost`] or [`SeqError::NoTokens`] for a
-    /// sequence that no batch can hold; it is not taken in, and the collator goes on as if it had
-    /// not been offered.
+    /// sequence that no batch can hold. It is not taken in, and the collator continues as if it had not been
+    /// offered.
     pub fn push(&mut self, tokens: &[u16], index: SequenceIndex) -> Result<(), SeqError> {
         self.push_micro_batch(std::iter::once((tokens, index)))
     }
@@ -226,8 +226,8 @@ impl VarlenCollator {
         self.counters
     }
 
-    /// Statistics of all batches made so far, also those that nobody has popped yet. The lower bound takes
-    /// milliseconds: for progress, ask [`VarlenCollator::counters`].
+    /// Statistics of all batches made so far, including those that were not popped yet. The lower bound takes
+    /// milliseconds: for progress, use [`VarlenCollator::counters`].
     ///
     /// ```
     /// use virpack_seq::{CollatorOptions, GreedyPacker, PackerOptions, SequenceIndex, VarlenCollator};

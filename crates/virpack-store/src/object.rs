@@ -49,7 +49,7 @@ impl Object {
     ///
     /// # Errors
     ///
-    /// Those of [`Object::open`].
+    /// Returns the errors of [`Object::open`].
     pub fn state_now(&self) -> Result<ObjectState, StoreError> {
         self.place.state()
     }

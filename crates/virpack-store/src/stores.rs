@@ -73,6 +73,12 @@ pub(crate) fn failed(error: &Error, scheme: Scheme, bucket: &str) -> StoreError 
             let said = causes(error).find_map(|cause| untrusted(cause.downcast_ref()?));
             said.map_or(StoreError::Network { reason }, |reason| StoreError::Certificate { reason })
         }
+        // A machine whose network answers for it: asking for its own credentials fails with a status.
+        _ if !has_credentials(scheme) => {
+            let reason =
+                format!("no credentials are set, and asking this machine for its own failed: {reason}");
+            StoreError::Refused { reason, variables: variables(scheme) }
+        }
         _ => StoreError::Other { reason },
     }
 }

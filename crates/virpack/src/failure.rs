@@ -67,7 +67,7 @@ pub(crate) enum Failure {
         file: std::path::PathBuf,
     },
     /// A value that does not name a model with classifiers.
-    #[error("{model:?} is neither a directory nor a name of models with classifiers")]
+    #[error("no models with classifiers: {model:?} is neither a directory nor virpack-mini")]
     NoSuchBundle {
         /// The value.
         model: String,

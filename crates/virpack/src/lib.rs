@@ -167,3 +167,25 @@ fn run_command(command: &Command) -> Result<(), Failure> {
         Command::Man(arguments) => commands::man::run(arguments),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Checks the help of `command` and of all below it, and returns how many they are.
+    fn check_width(command: &mut clap::Command) -> usize {
+        for help in [command.render_help(), command.render_long_help()] {
+            let help = help.to_string();
+            let wide = help.lines().find(|line| line.chars().count() > 100);
+            assert_eq!(wide, None, "virpack {}", command.get_name());
+        }
+        1 + command.get_subcommands_mut().map(check_width).sum::<usize>()
+    }
+
+    #[test]
+    fn the_help_of_every_command_fits_100_columns() {
+        let mut command = usage::taking_negative_numbers(Arguments::command());
+        command.build();
+        assert!(check_width(&mut command) > 18);
+    }
+}

@@ -1,4 +1,4 @@
-//! A SHA-256 of what is read, on the way.
+//! Computes the SHA-256 of what is read.
 
 use std::io::{self, Read};
 
@@ -8,7 +8,7 @@ use virpack_seq::reader::hex;
 /// Bytes that are read at once.
 const PIECE: usize = 256 << 10;
 
-/// The SHA-256 of all that comes out of a reader, in hexadecimal digits.
+/// Returns the SHA-256 of everything that a reader gives, in hexadecimal digits.
 pub(crate) fn sha256_of(from: &mut impl Read) -> io::Result<String> {
     let (mut sum, mut piece) = (Sha256::new(), vec![0; PIECE]);
     loop {
@@ -21,7 +21,7 @@ pub(crate) fn sha256_of(from: &mut impl Read) -> io::Result<String> {
     }
 }
 
-/// A reader, and the sum of what has come out of it.
+/// A reader, and the hash of what it has given.
 pub(crate) struct HashingReader<R> {
     pub(crate) from: R,
     pub(crate) sum: Sha256,

@@ -1,4 +1,4 @@
-//! Directories of outputs: those that are made, and those whose files get their places together.
+//! Directories of outputs: created ones, and ones whose files are published together.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -8,7 +8,7 @@ use super::cleanup::{begin, begin_directories, end, end_directories, remove_empt
 use super::pending_file::temporary_name;
 use super::{FileProblem, PendingFile, place};
 
-/// Refuses what is there and no directory.
+/// Refuses a path that exists and is not a directory.
 fn expect_directory(path: &Path) -> Result<(), FileProblem> {
     match path.metadata() {
         Ok(metadata) if !metadata.is_dir() => Err(FileProblem::NotADirectory { path: path.to_path_buf() }),
@@ -18,22 +18,23 @@ fn expect_directory(path: &Path) -> Result<(), FileProblem> {
     }
 }
 
-/// A directory that is made where it is missing, and taken away again, if it was made and is empty, unless kept.
+/// A directory that is created if it is missing. On drop it is removed if it was created, is empty and is not
+/// kept.
 #[derive(Debug)]
 pub(crate) struct NewDirectory {
-    /// What was made, the innermost first.
+    /// The directories created, the innermost first.
     made: Vec<PathBuf>,
 }
 
 impl NewDirectory {
-    /// Checks that a directory is there, or can be made, and takes files; leaves nothing there.
+    /// Checks that a directory exists, or can be created, and accepts files. Leaves nothing behind.
     pub(crate) fn check(path: &Path) -> Result<(), FileProblem> {
         FileProblem::refuse_url(path)?;
         let _made = NewDirectory::create(path)?;
         PendingFile::create(&path.join("check")).map(drop)
     }
 
-    /// Makes the directory, and those above it, where it is missing.
+    /// Creates the directory and those above it, if they are missing.
     pub(crate) fn create(path: &Path) -> Result<Self, FileProblem> {
         FileProblem::refuse_url(path)?;
         expect_directory(path)?;
@@ -41,8 +42,8 @@ impl NewDirectory {
         NewDirectory::make(path).map_err(failed)
     }
 
-    /// Makes the directory of a plan. A folder of a store needs no making; it is asked whether it accepts an
-    /// object.
+    /// Creates the directory of a plan. A folder of a store needs no creation; the store is asked whether it
+    /// accepts an object.
     pub(crate) fn of_plan(path: &Path) -> Result<Self, FileProblem> {
         match place::store_of(path)? {
             None => NewDirectory::create(path),
@@ -53,22 +54,22 @@ impl NewDirectory {
         }
     }
 
-    /// The same, whatever may stand there.
+    /// The same, whatever exists there.
     pub(crate) fn make(path: &Path) -> std::io::Result<Self> {
         let is_missing = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
         let made: Vec<PathBuf> = path.ancestors().take_while(is_missing).map(Path::to_path_buf).collect();
         begin_directories(&made);
-        // Dropped where that fails, it takes away what was made.
+        // If that fails, it is dropped and removes what was created.
         let folder = NewDirectory { made };
         fs::create_dir_all(path).map(|()| folder)
     }
 
-    /// Leaves it where it is.
+    /// Keeps the directory.
     pub(crate) fn keep(mut self) {
         self.forget();
     }
 
-    /// What was made is nobody's to take away any more.
+    /// Returns what was created, which is then not removed on drop.
     fn forget(&mut self) -> Vec<PathBuf> {
         let made = std::mem::take(&mut self.made);
         end_directories(&made);
@@ -82,8 +83,7 @@ impl Drop for NewDirectory {
     }
 }
 
-/// A directory of files that is written under a temporary name, whose files get their places when all of them are
-/// whole.
+/// A directory of files under a temporary name. Its files are published once all of them are complete.
 #[derive(Debug)]
 pub(crate) struct PendingDirectory {
     target: PathBuf,
@@ -91,7 +91,7 @@ pub(crate) struct PendingDirectory {
 }
 
 impl PendingDirectory {
-    /// Makes `.NAME.tmp-PID` beside `target`.
+    /// Creates `.NAME.tmp-PID` in the directory of `target`.
     pub(crate) fn create(target: &Path) -> Result<Self, FileProblem> {
         let temporary = target.with_file_name(temporary_name(target, std::process::id()));
         let made = begin(&temporary, || fs::create_dir(&temporary));
@@ -99,13 +99,13 @@ impl PendingDirectory {
         Ok(PendingDirectory { target: target.to_path_buf(), temporary })
     }
 
-    /// Writes a whole file into it.
+    /// Writes a complete file into it.
     pub(crate) fn write(&self, name: &str, text: &str) -> Result<(), FileProblem> {
         let path = self.temporary.join(name);
         fs::write(&path, text).map_err(FileProblem::write(&self.target.join(name)))
     }
 
-    /// Gives its files their places; those of an older one that `is_ours` give way, others stay.
+    /// Publishes its files. Older files that `is_ours` selects are replaced, others stay.
     pub(crate) fn publish(self, is_ours: impl Fn(&str) -> bool) -> Result<(), FileProblem> {
         clear(&self.target, is_ours)?;
         let place = || {
@@ -124,12 +124,13 @@ impl PendingDirectory {
 
 impl Drop for PendingDirectory {
     fn drop(&mut self) {
-        // Published, it has another name.
+        // After publishing it has another name.
         let _ = end(&self.temporary, || fs::remove_dir_all(&self.temporary));
     }
 }
 
-/// Removes the files of a directory that `is_ours` by their names, and the directory if nothing else is in it.
+/// Removes the files of a directory that `is_ours` selects by name, and the directory if nothing else is in
+/// it.
 pub(crate) fn clear(path: &Path, is_ours: impl Fn(&str) -> bool) -> Result<(), FileProblem> {
     let remove = || -> std::io::Result<()> {
         for entry in fs::read_dir(path)? {

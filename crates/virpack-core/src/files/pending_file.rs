@@ -1,4 +1,4 @@
-//! A file that has its name only when it is whole.
+//! A file that is renamed to its own name once it is complete.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -12,28 +12,28 @@ use virpack_seq::ObjectUrl;
 
 /// A file that is written under a temporary name beside its destination.
 ///
-/// [`publish`](PendingFile::publish) renames it, which on one file system is atomic; dropped before that, it
-/// is removed. So nothing half-written ever stands under the asked name. An object of a store waits in a file
-/// without a name, and is uploaded as a whole.
+/// [`publish`](PendingFile::publish) renames it, which is atomic on one file system; dropped before that, it
+/// is removed. So no incomplete file ever has the output's name. An object of a store is kept in an unnamed
+/// file, and uploaded as a whole.
 #[derive(Debug)]
 pub(crate) struct PendingFile {
     target: PathBuf,
     aside: Aside,
 }
 
-/// Where a file is until it has its name.
+/// The state of a file before and after it is renamed.
 #[derive(Debug)]
 enum Aside {
-    /// Beside its destination, under this name.
+    /// In the directory of its destination, under this name.
     Temporary(PathBuf),
-    /// To be uploaded.
+    /// Waiting for its upload.
     Object(Waiting),
-    /// It has its name, or is kept under the temporary one.
+    /// Renamed, or kept under the temporary name.
     Ended,
 }
 
 impl PendingFile {
-    /// Makes `.NAME.tmp-PID` in the directory of `target` and opens it.
+    /// Creates `.NAME.tmp-PID` in the directory of `target` and opens it.
     pub(crate) fn create(target: &Path) -> Result<(PendingFile, File), FileProblem> {
         if place::store_of(target)?.is_some() {
             let (waiting, file) = Waiting::file(target)?;
@@ -43,7 +43,7 @@ impl PendingFile {
         let name = temporary_name(target, std::process::id());
         let mut attempt = 0;
         loop {
-            // Process ids come again, in containers above all: a dead run's file is left alone.
+            // Process ids are reused, especially in containers. A dead run's file is left alone.
             let again = if attempt == 0 { String::new() } else { format!("-{attempt}") };
             let temporary = directory.join(format!("{name}{again}"));
             let open = || OpenOptions::new().read(true).write(true).create_new(true).open(&temporary);
@@ -58,7 +58,7 @@ impl PendingFile {
         }
     }
 
-    /// Makes a file of these bytes, synced; it has no name yet.
+    /// Writes a file of these bytes and syncs it. It is not renamed yet.
     pub(crate) fn whole(target: &Path, bytes: &[u8]) -> Result<PendingFile, FileProblem> {
         if place::store_of(target)?.is_some() {
             let aside = Aside::Object(Waiting::Bytes(bytes.to_vec()));
@@ -70,24 +70,25 @@ impl PendingFile {
         Ok(pending)
     }
 
-    /// The name that a file gets at the end, from the one that [`PendingFile::create`] gives it until then; None for other names.
+    /// Returns the final name of a file, given the temporary name by [`PendingFile::create`]; `None` for
+    /// other names.
     pub(crate) fn target_of(name: &str) -> Option<&str> {
         let (target, process) = name.strip_prefix('.')?.rsplit_once(".tmp-")?;
         let mut numbers = process.splitn(2, '-');
         numbers.all(|number| number.parse::<u32>().is_ok()).then_some(target)
     }
 
-    /// Another name in the same directory for the end.
+    /// Sets another final name in the same directory.
     pub(crate) fn rename(&mut self, target: PathBuf) {
         self.target = target;
     }
 
-    /// The name the file gets in the end.
+    /// Returns the final name of the file.
     pub(crate) fn target(&self) -> &Path {
         &self.target
     }
 
-    /// Opens the file, which has no name yet, to read it from its beginning.
+    /// Opens the file, before it is renamed, to read it from its beginning.
     pub(crate) fn open(&self) -> io::Result<File> {
         match &self.aside {
             Aside::Temporary(path) => File::open(path),
@@ -96,7 +97,7 @@ impl PendingFile {
         }
     }
 
-    /// Gives the file, which the caller has synced, its name; an older file of that name is replaced.
+    /// Renames the file, which the caller has synced. An existing file of that name is replaced.
     pub(crate) fn publish(&mut self) -> io::Result<()> {
         match &mut self.aside {
             Aside::Temporary(temporary) => end(temporary, || fs::rename(&temporary, &self.target))?,
@@ -107,15 +108,15 @@ impl PendingFile {
         Ok(())
     }
 
-    /// As [`PendingFile::publish`]; the name outlasts a power cut.
+    /// Does [`PendingFile::publish`] so that the name survives a power failure.
     pub(crate) fn publish_synced(mut self) -> Result<(), FileProblem> {
         self.publish().map_err(FileProblem::write(&self.target))?;
         sync_directory(&directory_of(&self.target));
         Ok(())
     }
 
-    /// Gives the file, which the caller has synced, its name if no file has it; whether it was given. Of
-    /// several processes that try, one succeeds, where the file system has links.
+    /// Renames the file, which the caller has synced, unless a file of that name exists, and returns whether
+    /// it did. Of several processes that try, one succeeds, if the file system has links.
     pub(crate) fn publish_new(mut self) -> io::Result<bool> {
         let temporary = match &self.aside {
             Aside::Temporary(temporary) => temporary,
@@ -141,8 +142,8 @@ impl PendingFile {
         Ok(true)
     }
 
-    /// Keeps the file under its temporary name: it is whole, but could not be published. Returns that name;
-    /// None if the file has its own, or could not be kept.
+    /// Keeps the file under its temporary name, because it is complete but could not be published. Returns
+    /// that name; `None` if the file was renamed, or could not be kept.
     pub(crate) fn keep(mut self) -> Option<PathBuf> {
         match std::mem::replace(&mut self.aside, Aside::Ended) {
             Aside::Temporary(temporary) => {
@@ -159,7 +160,7 @@ impl Drop for PendingFile {
     fn drop(&mut self) {
         if let Aside::Temporary(temporary) = &self.aside {
             let _ = end(temporary, || Ok(()));
-            // A destructor has nobody to tell; the name shows what the file is.
+            // A destructor cannot report an error; the name shows what the file is.
             let _ = fs::remove_file(temporary);
         }
     }
@@ -175,8 +176,8 @@ pub(super) fn temporary_name(target: &Path, process: u32) -> String {
     format!(".{name}.tmp-{process}")
 }
 
-/// Removes the files, and directories of files, that a process which is dead has begun for `targets`, where they can be
-/// removed and have the owner of its `lock`: on another machine a process of another user may have the same number.
+/// Removes the files, and directories of files, that a dead process has begun for `targets`, if it can and if
+/// their owner is that of its `lock`: on another machine, a process of another user may have the same number.
 pub(crate) fn remove_leftovers(targets: &[PathBuf], process: u32, lock: &fs::Metadata) {
     let has_owner = |entry: &fs::DirEntry| {
         entry.metadata().is_ok_and(|metadata| guarded::owner(&metadata) == guarded::owner(lock))

@@ -1,4 +1,4 @@
-//! The files of one run get their names together, the main file last.
+//! Publishes the files of one run together, the main file last.
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -6,36 +6,36 @@ use std::path::{Path, PathBuf};
 use super::place::{self, remove};
 use super::{FileProblem, PendingFile, directory_of, sync_directory};
 
-/// The files of one run, each whole and synced, none with its name yet.
+/// The files of one run, each complete and synced, none of them renamed.
 pub(crate) struct StagedFiles {
-    /// The file that was asked for.
+    /// The requested file.
     pub(crate) main: PendingFile,
-    /// Tables that belong to it.
+    /// The tables that belong to it.
     pub(crate) sides: Vec<PendingFile>,
 }
 
-/// What becomes of older files of these names.
+/// What happens to existing files of these names.
 #[derive(Clone, Copy, PartialEq)]
 enum Older {
     /// They are an error.
     Refused,
-    /// The main file goes before the others change.
+    /// The main file is removed before the others change.
     Removed,
-    /// Each stands until the new one takes its name.
+    /// Each stays until the new file replaces it.
     Replaced,
 }
 
 impl StagedFiles {
-    /// Names the side files and then the main file, so that the asked name appears only when everything
-    /// is there. With `replace`, older files give way and those of `stale` are removed.
+    /// Renames the side files and then the main file, so that the main file appears only when everything
+    /// exists. With `replace`, existing files are replaced and those of `stale` are removed.
     ///
-    /// When a name cannot be given the files that have none are kept: they may be a night's work.
+    /// If a file cannot be renamed, those that remain are kept: they may be the result of hours.
     pub(crate) fn publish(self, replace: bool, stale: &[PathBuf]) -> Result<(), FileProblem> {
         self.publish_as(if replace { Older::Removed } else { Older::Refused }, stale)
     }
 
-    /// The same over files of a complete run: the older main file stands until the new one takes its name.
-    /// The caller has noted that the files change.
+    /// Does the same over the files of a complete run: the old main file stays until the new one replaces it.
+    /// The caller has recorded that the files change.
     pub(crate) fn publish_over(self, stale: &[PathBuf]) -> Result<(), FileProblem> {
         self.publish_as(Older::Replaced, stale)
     }
@@ -45,7 +45,7 @@ impl StagedFiles {
         result.map_err(|(path, source)| FileProblem::Publish { path, kept: self.keep(), source })
     }
 
-    /// Leaves the files that have no names where they are, and says where.
+    /// Keeps the files that are not renamed, and returns where they are.
     pub(crate) fn keep(self) -> Vec<PathBuf> {
         self.sides.into_iter().chain([self.main]).filter_map(PendingFile::keep).collect()
     }
@@ -61,8 +61,8 @@ impl StagedFiles {
                 absent(pending.target()).map_err(at(pending.target()))?;
             }
         } else if older == Older::Removed && !self.sides.is_empty() && !is_object {
-            // An older main file must not be visible beside newer tables, not even briefly. An object stays
-            // until it is replaced: its upload takes time, and may fail.
+            // An old main file must never be visible beside new tables. An object stays until it is replaced,
+            // because its upload takes time and may fail.
             remove(self.main.target()).map_err(at(self.main.target()))?;
         }
         for pending in &mut self.sides {
@@ -77,7 +77,7 @@ impl StagedFiles {
     }
 }
 
-/// Fails when something stands under `path`, a dangling link included.
+/// Returns an error if something exists under `path`, a dangling link included.
 pub(crate) fn absent(path: &Path) -> io::Result<()> {
     match place::exists(path)? {
         true => Err(io::Error::new(ErrorKind::AlreadyExists, "a file of that name exists")),

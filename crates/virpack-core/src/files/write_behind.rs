@@ -1,4 +1,4 @@
-//! A file that is written behind the back of the thread that fills it.
+//! A file that a second thread writes.
 
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
@@ -8,21 +8,21 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 /// Bytes that are written at once.
 const BUFFER: usize = 256 << 10;
-/// Buffers that wait to be written.
+/// Buffers in the queue of the second thread.
 const AHEAD: usize = 4;
 
-/// A file whose bytes another thread writes, as copying them into the system's memory takes as long as
-/// making them.
+/// A file whose bytes another thread writes, because copying them into the system's memory takes as long as
+/// producing them.
 ///
-/// The thread begins with the first full buffer, so that a small file has none. What the system says of a
-/// write comes with a later one, with [`flush`](Write::flush) at the latest. Dropped before that, the rest
-/// is left out.
+/// The thread starts with the first full buffer, so that a small file has none. The error of a write is
+/// returned by a later one, or at the latest by [`flush`](Write::flush). If it is dropped before that, the
+/// rest is not written.
 pub(crate) struct WriteBehind {
     buffer: Vec<u8>,
     file: Place,
 }
 
-/// Who has the file.
+/// The holder of the file.
 enum Place {
     Here(File),
     Thread(Writing),
@@ -30,7 +30,7 @@ enum Place {
     Lost,
 }
 
-/// The thread that has the file.
+/// The thread that holds the file.
 struct Writing {
     full: Sender<Vec<u8>>,
     written: Receiver<Vec<u8>>,
@@ -38,22 +38,22 @@ struct Writing {
 }
 
 impl WriteBehind {
-    /// Takes a file that is written at its place.
+    /// Takes a file that is written at its current position.
     pub(crate) fn new(file: File) -> Self {
         WriteBehind { buffer: Vec::new(), file: Place::Here(file) }
     }
 
-    /// What is not handed on yet: bytes may be put behind it, if [`WriteBehind::added`] is called then.
+    /// Returns the bytes that are not yet passed on. Call [`WriteBehind::added`] after appending to them.
     pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
         &mut self.buffer
     }
 
-    /// Hands the buffer on where it is full.
+    /// Passes the buffer on if it is full.
     pub(crate) fn added(&mut self) -> io::Result<()> {
         if self.buffer.len() < BUFFER { Ok(()) } else { self.hand_on() }
     }
 
-    /// The file, once all is written to it.
+    /// Returns the file, once everything is written to it.
     pub(crate) fn file(&mut self) -> io::Result<&mut File> {
         self.flush()?;
         match &mut self.file {
@@ -73,13 +73,13 @@ impl WriteBehind {
             Place::Thread(writing) => {
                 let next = writing.written.try_recv().unwrap_or_default();
                 if writing.full.send(std::mem::replace(&mut self.buffer, next)).is_err() {
-                    // It has ended with an error.
+                    // The thread has ended with an error.
                     self.take_back()?;
                     return Err(lost());
                 }
                 Ok(())
             }
-            // The system gives no thread.
+            // The system starts no thread.
             Place::Here(file) => {
                 let written = file.write_all(&self.buffer);
                 self.end_of(written)
@@ -88,7 +88,7 @@ impl WriteBehind {
         }
     }
 
-    /// Empties the buffer after it was `written`. Nothing may follow bytes that are missing.
+    /// Empties the buffer after it was `written`. Nothing may follow missing bytes.
     fn end_of(&mut self, written: io::Result<()>) -> io::Result<()> {
         self.buffer.clear();
         if written.is_err() {
@@ -108,7 +108,7 @@ impl WriteBehind {
 }
 
 impl Writing {
-    /// Starts the thread; gives the file back where there is none.
+    /// Starts the thread; returns the file if the system starts none.
     fn start(file: File) -> Result<Writing, File> {
         let (full, buffers) = bounded::<Vec<u8>>(AHEAD);
         let (used, written) = bounded(AHEAD);
@@ -118,7 +118,7 @@ impl Writing {
             for mut buffer in buffers {
                 own.write_all(&buffer)?;
                 buffer.clear();
-                // If there are enough, or it has grown with a large row, this one is dropped.
+                // If there are enough buffers, or this one has grown with a large row, it is dropped.
                 if buffer.capacity() <= 2 * BUFFER {
                     let _ = used.try_send(buffer);
                 }
@@ -131,7 +131,7 @@ impl Writing {
         }
     }
 
-    /// Waits until all is written.
+    /// Waits until everything is written.
     fn end(self) -> io::Result<File> {
         drop(self.full);
         self.thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread that writes panicked")))
@@ -140,7 +140,7 @@ impl Writing {
 
 impl Write for WriteBehind {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // A large slice goes piece by piece, so that no buffer grows with it.
+        // A large slice is passed on in pieces, so that no buffer grows with it.
         let most = BUFFER.saturating_sub(self.buffer.len()).max(1);
         let part = &bytes[..bytes.len().min(most)];
         self.buffer.extend_from_slice(part);
@@ -164,12 +164,12 @@ impl Seek for WriteBehind {
 
 impl Drop for WriteBehind {
     fn drop(&mut self) {
-        // Its errors were returned, or the file is not wanted.
+        // Its errors were returned, or the file is not needed.
         let _ = self.take_back();
     }
 }
 
-/// The error of a file of which a write has failed.
+/// Returns the error of a file whose write has failed.
 fn lost() -> io::Error {
     io::Error::other("an earlier write has failed")
 }
@@ -192,7 +192,7 @@ mod tests {
             expected.extend(bytes.into_iter().chain([255]));
         }
         assert!(matches!(out.file, Place::Thread(_)));
-        // The beginning is filled in, and the end goes on.
+        // The beginning is filled in, and writing continues at the end.
         out.seek(SeekFrom::Start(0)).unwrap();
         out.write_all(b"head").unwrap();
         expected[..4].copy_from_slice(b"head");
@@ -212,13 +212,13 @@ mod tests {
 
     #[test]
     fn a_write_that_fails_is_reported_once_and_nothing_follows_it() {
-        // A file that is open for reading alone.
+        // A file that is open for reading only.
         let mut out = WriteBehind::new(File::open("/dev/null").unwrap());
         let end = (0..1_000).find_map(|_| out.write_all(&[0; BUFFER]).err()).unwrap();
         assert_eq!(end.kind(), File::open("/dev/null").unwrap().write_all(&[0]).unwrap_err().kind());
         assert_eq!(out.write_all(&[0; BUFFER]).unwrap_err().to_string(), lost().to_string());
         assert!(out.flush().is_err());
-        // Nor where there is no thread.
+        // The same without a thread.
         let mut out = WriteBehind::new(File::open("/dev/null").unwrap());
         out.write_all(&[0]).unwrap();
         assert!(out.flush().is_err());

@@ -1,8 +1,9 @@
-//! `.arrows`: a stream of Arrow's IPC format, with the columns of `.parquet`, written from front to back in record batches.
+//! Writes `.arrows`: a stream of Arrow's IPC format with the columns of `.parquet`, in record batches.
 //!
-//! A reader takes the end of the bytes for the end of a stream, so that a stream that was cut between two batches would pass for a
-//! complete one. Each batch is therefore followed at once by the first four bytes of the next message, or of the end: however
-//! a run ends before its last row, the stream ends within a message, and readers report it.
+//! Readers take the end of the bytes for the end of the stream, so a stream truncated between two batches
+//! would look complete. Each batch is therefore followed at once by the first four bytes of the next message,
+//! or of the end. A run that ends before its last row then leaves a stream that ends within a message, which
+//! readers report.
 
 use std::io::Write;
 use std::path::Path;
@@ -21,12 +22,12 @@ use super::destination::Destination;
 use super::{Layout, OutputDtype, OutputError, Row, Table, schema};
 use crate::files::StagedFiles;
 
-/// Bytes of values in a batch as float32, and one record more.
+/// Bytes of float32 values in a batch; the last record may exceed it.
 const BATCH: usize = 1 << 20;
-/// What every message begins with.
+/// The beginning of every message.
 const MARKER: [u8; 4] = [0xff; 4];
 
-/// A stream, being written in batches of [`BATCH`] bytes.
+/// The writer of a stream in batches of [`BATCH`] bytes.
 pub(super) struct Arrow {
     out: Destination,
     /// Encodes a message, which is then taken out of it.
@@ -36,21 +37,21 @@ pub(super) struct Arrow {
     batch: Batch,
 }
 
-/// The columns of the batch that is being filled.
+/// The columns of the batch being filled.
 #[derive(Default)]
 struct Batch {
     rows: Vec<Row>,
     sources: Vec<String>,
-    /// How many values each record has.
+    /// Number of values of each record.
     counts: Vec<usize>,
-    /// Their values where the type is float32.
+    /// The values, if the type is float32.
     single: Vec<f32>,
-    /// Their values where it is float16, as bytes.
+    /// The values as bytes, if the type is float16.
     half: Vec<u8>,
 }
 
 impl Arrow {
-    /// Opens the stream and writes its schema; with several sources a column `source` names the input.
+    /// Opens the stream and writes its schema. With several sources, a column `source` names the input.
     pub(super) fn create(target: &Path, layout: Layout) -> Result<Arrow, OutputError> {
         let out = Destination::create(target)?;
         let schema = Arc::new(schema::of(&layout));
@@ -60,12 +61,13 @@ impl Arrow {
         Ok(arrow)
     }
 
-    /// Writes what was encoded last, but for the first `written` bytes, and the beginning of the next message, at once.
+    /// Writes the last encoded message without its first `written` bytes, together with the beginning of the
+    /// next one.
     fn write_message(&mut self, written: usize, next: &[u8]) -> Result<(), OutputError> {
         let mut message = std::mem::take(self.encoder.get_mut());
         assert!(message.starts_with(&MARKER), "a message of version 5 begins with its marker");
         message.extend_from_slice(next);
-        // A reader of a pipe gets what is there.
+        // The reader of a pipe gets every finished batch.
         let written = self.out.write_all(&message[written..]).and_then(|()| self.out.flush());
         written.map_err(|error| self.out.failed(error))
     }
@@ -111,7 +113,7 @@ impl Table for Arrow {
 }
 
 impl Batch {
-    /// One array for each column of the schema.
+    /// Returns one array for each column of the schema.
     fn columns(self, layout: &Layout) -> Result<Vec<ArrayRef>, ArrowError> {
         let Batch { rows, sources, counts, single, half } = self;
         let numbers = |of: fn(&Row) -> i64| -> ArrayRef {
@@ -144,7 +146,7 @@ impl Batch {
     }
 }
 
-/// Wraps what the encoder said while `out` was being written.
+/// Converts an error of the encoder while `out` was being written.
 fn encode(out: &Destination, error: ArrowError) -> OutputError {
     OutputError::Encode { path: out.name().to_path_buf(), source: Box::new(error) }
 }

@@ -9,12 +9,12 @@ use super::page::PageOfRows;
 use super::{OutputError, OutputFormat, OutputOptions, OutputSummary, about};
 use crate::files::{FileError, FileProblem, PendingFile, StagedFiles};
 
-/// An output that is whole on disk and has no name yet; made by
+/// A complete output on disk that is not renamed yet; returned by
 /// [`EmbeddingWriter::complete`](super::EmbeddingWriter::complete).
 ///
 /// Dropped without [`publish`](CompleteOutput::publish), it leaves nothing behind.
 pub(crate) struct CompleteOutput {
-    /// None: all went to standard output.
+    /// `None` for standard output.
     pub(super) whole: Option<StagedFiles>,
     pub(super) written: OutputSummary,
     pub(super) page: Option<PageOfRows>,
@@ -24,12 +24,12 @@ pub(crate) struct CompleteOutput {
 }
 
 impl CompleteOutput {
-    /// What the files hold; `OUT.run.json` and `OUT.report.html` are not among them yet.
+    /// Returns the summary; it does not yet list `OUT.run.json` and `OUT.report.html`.
     pub(crate) fn written(&self) -> &OutputSummary {
         &self.written
     }
 
-    /// Checks that the names are free still, unless older files give way.
+    /// Checks that the names are still free, unless existing files may be replaced.
     pub(crate) fn check_names(&self) -> Result<(), OutputError> {
         if self.whole.is_none() {
             return Ok(());
@@ -40,13 +40,13 @@ impl CompleteOutput {
         check_all(files, self.options.force)
     }
 
-    /// Gives the files their names, and `OUT.run.json` these facts, which `OUT.report.html` shows too. Of
-    /// standard output nothing is left to do.
+    /// Renames the files into place, and writes `facts` to `OUT.run.json` and `OUT.report.html`. Does nothing
+    /// for standard output.
     ///
     /// # Errors
     ///
-    /// When one of these two cannot be written or a file not be renamed. Nothing then stands under the asked
-    /// name; files that are whole are kept, and the error says where.
+    /// Returns an error if one of these two cannot be written, or a file cannot be renamed. No file then has
+    /// the output's name; complete files are kept, and the error says where.
     pub(crate) fn publish(self, facts: &Map<String, Value>) -> Result<OutputSummary, OutputError> {
         let CompleteOutput { whole, mut written, page, path, format, options } = self;
         let Some(mut whole) = whole else { return Ok(written) };
@@ -68,7 +68,7 @@ impl CompleteOutput {
     }
 }
 
-/// Adds a side file that describes the others, made at the very end.
+/// Adds a side file that describes the others, written last.
 fn add(
     mut whole: StagedFiles,
     target: &Path,
@@ -76,7 +76,7 @@ fn add(
 ) -> Result<StagedFiles, OutputError> {
     match side {
         Ok(side) => whole.sides.push(side),
-        // A night's work is not thrown away for want of room for its description.
+        // The results of hours are not discarded because their description does not fit on the disk.
         Err(OutputError::File(FileError(
             FileProblem::Directory { source, .. } | FileProblem::Write { source, .. },
         ))) => return Err(FileProblem::Publish { path: target.into(), kept: whole.keep(), source }.into()),

@@ -1,4 +1,4 @@
-//! Where the bytes of an output go: aside, until the file gets its name, or to standard output.
+//! The destination of an output: a temporary file that is renamed later, or standard output.
 
 use std::fs::File;
 use std::io::{self, Stdout, Write};
@@ -10,27 +10,27 @@ use crate::files::{PendingFile, place};
 /// The name of standard output.
 pub(super) const STDOUT: &str = "-";
 
-/// Whether an output of this name goes to standard output.
+/// Returns whether an output of this name goes to standard output.
 #[must_use]
 pub fn is_stdout(path: &Path) -> bool {
     path == Path::new(STDOUT)
 }
 
-/// Whether an output of this name is an object in a store.
+/// Returns whether an output of this name is an object in a store.
 pub(crate) fn is_object(path: &Path) -> bool {
     place::url_of(path).is_some()
 }
 
-/// A file that is written aside, or standard output.
+/// A temporary file, or standard output.
 pub(super) enum Destination {
-    /// A file without its name.
+    /// A file that is not renamed yet.
     Pending(PendingFile, File),
     /// Standard output, which gets every byte at once.
     Stdout(Stdout),
 }
 
 impl Destination {
-    /// Opens what `target` names.
+    /// Opens the destination that `target` names.
     pub(super) fn create(target: &Path) -> Result<Destination, OutputError> {
         if is_stdout(target) {
             return Ok(Destination::Stdout(io::stdout()));
@@ -39,7 +39,7 @@ impl Destination {
         Ok(Destination::Pending(pending, file))
     }
 
-    /// The output as it was named.
+    /// Returns the output's name, as given.
     pub(super) fn name(&self) -> &Path {
         match self {
             Destination::Pending(pending, _) => pending.target(),
@@ -47,7 +47,7 @@ impl Destination {
         }
     }
 
-    /// Wraps what the system said while it was being written.
+    /// Converts an error of the system while the output was being written.
     pub(super) fn failed(&self, source: io::Error) -> OutputError {
         match self {
             Destination::Pending(pending, _) => OutputError::write(pending.target())(source),
@@ -55,7 +55,7 @@ impl Destination {
         }
     }
 
-    /// Makes a file whole on disk, which then needs its name; None where all went to standard output.
+    /// Completes a file on disk, which must then be renamed. Returns `None` for standard output.
     pub(super) fn finish(mut self) -> Result<Option<PendingFile>, OutputError> {
         self.flush().map_err(|error| self.failed(error))?;
         match self {

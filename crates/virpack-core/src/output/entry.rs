@@ -1,4 +1,4 @@
-//! What became of a record, as bytes for parts and shards: its row with the values as the model gave them, or why it has
+//! The result of a record as bytes, for parts and shards: its row with the model's values, or why it has
 //! none.
 //!
 //! | bytes | what |
@@ -18,14 +18,14 @@ use super::{Row, Turn};
 
 /// Bytes before the id.
 const HEAD: usize = 48;
-/// The kinds of records that have a row: whole and truncated.
+/// The kinds of records with a row: complete and truncated.
 const WHOLE: u32 = 0;
 const TRUNCATED: u32 = 1;
-/// The kinds of those that have none.
+/// The kinds of records without a row.
 const SKIPPED: [(u32, SkipReason); 3] =
     [(2, SkipReason::Empty), (3, SkipReason::TooShort), (4, SkipReason::TooLong)];
 
-/// What stands before an entry's id.
+/// The part of an entry before the id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Head {
     record: u64,
@@ -39,14 +39,14 @@ struct Head {
     gaps: u32,
 }
 
-/// A record's row and values, or its reason.
+/// A record's row and values, or the reason why it has none.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Entry {
     Row(Row, Vec<f32>),
     Skipped(SkippedRecord),
 }
 
-/// Puts what became of a record behind `bytes`; values are `[rows, hidden]`.
+/// Appends the result of a record to `bytes`; values are `[rows, hidden]`.
 pub(crate) fn encode(turn: &Turn<'_>, hidden: usize, bytes: &mut Vec<u8>) {
     let head = |record, length, line, source, kind, id: &str, rows: usize| Head {
         record,
@@ -89,7 +89,7 @@ impl Head {
         bytes.extend([source, kind, id_bytes, rows, unknown, gaps].into_iter().flat_map(u32::to_le_bytes));
     }
 
-    /// The next entry's; None at the end.
+    /// Reads the next entry's head; returns `None` at the end.
     fn read(from: &mut impl Read) -> io::Result<Option<Head>> {
         let mut bytes = Vec::with_capacity(HEAD);
         from.take(HEAD as u64).read_to_end(&mut bytes)?;
@@ -112,19 +112,19 @@ impl Head {
         }))
     }
 
-    /// Bytes of the entry behind the head, where a row has `hidden` values.
+    /// Returns the bytes of the entry after the head, for rows of `hidden` values.
     fn behind(&self, hidden: usize) -> u64 {
         u64::from(self.id_bytes) + u64::from(self.rows) * (hidden * size_of::<f32>()) as u64
     }
 }
 
 impl Entry {
-    /// The one entry in `bytes`.
+    /// Reads the single entry in `bytes`.
     pub(crate) fn of(mut bytes: &[u8], hidden: usize) -> io::Result<Entry> {
         Entry::read(&mut bytes, hidden)?.ok_or(ErrorKind::UnexpectedEof.into())
     }
 
-    /// The next entry; None at the end.
+    /// Reads the next entry; returns `None` at the end.
     pub(crate) fn read(from: &mut impl Read, hidden: usize) -> io::Result<Option<Entry>> {
         let Some(head) = Head::read(from)? else { return Ok(None) };
         let Head { record, length, line, source, kind, id_bytes, unknown, gaps, .. } = head;
@@ -145,7 +145,7 @@ impl Entry {
         Ok(Some(Entry::Skipped(SkippedRecord { record, source, line, id, length, reason })))
     }
 
-    /// Whose it is.
+    /// Returns the record's number.
     pub(crate) fn record(&self) -> u64 {
         match self {
             Entry::Row(row, _) => row.record,
@@ -153,7 +153,7 @@ impl Entry {
         }
     }
 
-    /// The entry as what is handed on.
+    /// Returns the entry as a turn.
     pub(crate) fn turn(&self) -> Turn<'_> {
         match self {
             Entry::Row(row, values) => Turn::Row(row, values),
@@ -187,7 +187,7 @@ mod tests {
         )
     }
 
-    /// NaN differs from itself, and must come back too.
+    /// NaN differs from itself, and must be read back too.
     fn same(a: &Entry, b: &Entry) -> bool {
         let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
         match (a, b) {
@@ -208,7 +208,7 @@ mod tests {
                 prop_assert!(same(entry, &Entry::read(&mut from, 1).unwrap().unwrap()));
             }
             prop_assert!(Entry::read(&mut from, 1).unwrap().is_none());
-            // Cut anywhere, the last one is an error and none is made up.
+            // Truncated anywhere, the last entry is an error and none is invented.
             let end = bytes.len().saturating_sub(cut);
             let mut from = &bytes[..end];
             let mut read = 0;

@@ -1,28 +1,28 @@
-//! What a shard says of itself.
+//! The facts that a shard holds about itself and its run.
 
 use serde_json::{Value, json};
 use virpack_seq::Shard;
 
 use crate::identity::{Identity, IdentityDifference};
 
-/// What a shard says of itself: which it is, and of what run.
+/// The facts that a shard holds about itself and its run.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Facts {
     pub(crate) shard: Shard,
-    /// What shapes the rows.
+    /// Everything that shapes the rows.
     pub(crate) identity: Identity,
     /// The model's width.
     pub(crate) hidden: usize,
     /// Whether a record has a row for each residue.
     pub(crate) residues: bool,
-    /// The inputs, as they were named.
+    /// The inputs as the user named them.
     pub(crate) sources: Vec<String>,
-    /// What the output says of the run.
+    /// The facts about the run for the output.
     pub(crate) about: Vec<(String, String)>,
 }
 
 impl Facts {
-    /// What is not as in another shard of the same run.
+    /// Returns what differs from another shard of the same run.
     pub(crate) fn differences(&self, other: &Facts) -> Vec<IdentityDifference> {
         let all = |facts: &Facts| {
             let mut all = facts.identity.clone();
@@ -45,7 +45,7 @@ impl Facts {
         value.to_string()
     }
 
-    /// Reads what [`Facts::to_json`] gave; None for anything else.
+    /// Parses the result of [`Facts::to_json`]; returns `None` for anything else.
     pub(crate) fn of_json(text: &[u8]) -> Option<Facts> {
         let value: Value = serde_json::from_slice(text).ok()?;
         let texts = |value: &Value| -> Option<Vec<String>> {

@@ -1,18 +1,18 @@
-//! Which format a file gets, and what a format can hold.
+//! The formats of files, and what each can hold.
 
 use std::path::{Path, is_separator};
 
 use super::{OutputDtype, OutputError, is_stdout};
 
-/// A format of the file of embeddings.
+/// A format of embeddings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OutputFormat {
     /// One array, as numpy reads it.
     Npy,
-    /// Apache Parquet, a row a record.
+    /// Apache Parquet, with a row for each record.
     Parquet,
-    /// A stream of Arrow's IPC format, a row a record.
+    /// A stream of Arrow's IPC format, with a row for each record.
     Arrow,
     /// Hugging Face's format for tensors.
     Safetensors,
@@ -32,7 +32,7 @@ impl OutputFormat {
         ("shard", OutputFormat::Shard),
     ];
 
-    /// The format that the ending of `path` asks for, in capitals too; `.npy` for `-`, standard output.
+    /// Returns the format of the extension of `path`, whatever its case; `.npy` for `-`, standard output.
     ///
     /// ```
     /// use virpack_core::output::OutputFormat;
@@ -44,7 +44,7 @@ impl OutputFormat {
     ///
     /// # Errors
     ///
-    /// [`OutputError::UnknownFormat`] where it asks for none.
+    /// Returns [`OutputError::UnknownFormat`] for any other extension.
     pub fn of(path: &Path) -> Result<OutputFormat, OutputError> {
         if is_stdout(path) {
             return Ok(OutputFormat::Npy);
@@ -59,13 +59,14 @@ impl OutputFormat {
         })
     }
 
-    /// Its ending, without the dot.
+    /// Returns its extension, without the dot.
     #[must_use]
     pub fn ending(self) -> &'static str {
         Self::ALL.iter().find(|(_, format)| *format == self).map_or("", |(name, _)| name)
     }
 
-    /// Checks that the format can hold values of this type, and a table of rows a record where `residues` asks for it.
+    /// Checks that the format can hold values of this type, and a table of rows for each record if
+    /// `residues`.
     pub(super) fn check(self, dtype: OutputDtype, residues: bool) -> Result<(), OutputError> {
         if residues && self == OutputFormat::Npy {
             return Err(OutputError::NoResidues { format: self });
@@ -76,7 +77,7 @@ impl OutputFormat {
         Ok(())
     }
 
-    /// Checks that standard output can take the format.
+    /// Checks that the format can be written to standard output.
     pub(super) fn check_stdout(self) -> Result<(), OutputError> {
         match self {
             OutputFormat::Npy | OutputFormat::Arrow => Ok(()),
@@ -84,19 +85,19 @@ impl OutputFormat {
         }
     }
 
-    /// Whether records stand in a table beside the file, for want of room for text in it.
+    /// Returns whether the format needs a table of records beside the file, because it cannot hold text.
     pub(super) fn has_record_table(self) -> bool {
         matches!(self, OutputFormat::Npy | OutputFormat::Safetensors)
     }
 }
 
-/// What a name says of itself, whatever stands there: redirected, standard output passes for a file.
+/// Returns what a name means by itself, whatever exists there: redirected standard output looks like a file.
 pub(super) fn special_name(path: &Path) -> Option<&'static str> {
     let last = path.as_os_str().as_encoded_bytes().last();
     match last {
         _ if path == Path::new("-") => Some("standard output"),
         Some(&byte) if is_separator(byte.into()) => Some("the name of a directory"),
-        // /dev/shm holds files as any other folder does, in memory.
+        // /dev/shm holds files like any other directory, in memory.
         _ if path.starts_with("/dev/shm") => None,
         _ if path.starts_with("/dev") || path.starts_with("/proc") => Some("in a file system of devices"),
         _ => None,

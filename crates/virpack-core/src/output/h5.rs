@@ -1,12 +1,14 @@
-//! `.h5`: HDF5 in the layout that every version of its library reads, written from front to back.
+//! Writes `.h5`: HDF5 in the layout that every version of its library reads, from beginning to end.
 //!
-//! The root group has the facts about the run as attributes, the columns `ids`, `lengths`, `truncated`, `unknown`, `gaps` and, with several
-//! inputs, `source` (a row of `sources`) as datasets that can be extended, and the dataset `embeddings`, or the group
-//! `records` with a group for each row: `records/000000000042/embeddings`.
+//! The root group has the facts about the run as attributes. Extensible datasets hold the columns `ids`,
+//! `lengths`, `truncated`, `unknown`, `gaps` and, with several inputs, `source` (an index into `sources`).
+//! Embeddings are the dataset `embeddings`, or the group `records` with a group for each row:
+//! `records/000000000042/embeddings`.
 //!
-//! HDF5 is large; this is the little of it that such a file needs, because what writes all of it is a C library that
-//! needs CMake, and what does so in Rust keeps every group in memory and looks through all of them for each new one
-//! (dev/output.md). The parts are named as in the "HDF5 File Format Specification", versions 0 and 1 of each.
+//! This module implements the small part of HDF5 that such a file needs. The complete library is written in C
+//! and needs CMake; the one in Rust keeps every group in memory and searches all of them for each new one
+//! (dev/output.md). The parts have the names of the "HDF5 File Format Specification", versions 0 and 1 of
+//! each.
 
 mod btree;
 mod column;
@@ -25,12 +27,12 @@ use self::records::Records;
 use super::{Layout, OutputDtype, OutputError, Row, Table};
 use crate::files::StagedFiles;
 
-/// Bytes of embeddings that are written, and read, at a time.
+/// Bytes of embeddings that are written, and read, at once.
 const CHUNK: usize = 1 << 20;
-/// Rows of the other columns that are written, and read, at a time.
+/// Rows of the other columns that are written, and read, at once.
 const CHUNK_ROWS: usize = 4096;
 
-/// An HDF5 file, being written.
+/// The writer of an HDF5 file.
 pub(super) struct H5 {
     layout: Layout,
     objects: Objects,
@@ -45,7 +47,7 @@ pub(super) struct H5 {
     bytes: Vec<u8>,
 }
 
-/// Where the values go.
+/// The destination of the values.
 enum Values {
     Table(Column),
     Records(Records),
@@ -142,6 +144,6 @@ impl Table for H5 {
 }
 
 fn value(dtype: OutputDtype) -> Datatype {
-    // HDF5 has no bfloat16: it is refused before.
+    // HDF5 has no bfloat16, which is refused earlier.
     if dtype == OutputDtype::F32 { Datatype::Float32 } else { Datatype::Float16 }
 }

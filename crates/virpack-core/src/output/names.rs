@@ -1,4 +1,4 @@
-//! The names that a run needs: free, in directories that take files, and none of them an input's.
+//! Checks the names that a run needs: they must be free, in writable directories, and not those of inputs.
 
 use std::ffi::OsStr;
 use std::io::ErrorKind;
@@ -13,13 +13,13 @@ use crate::files::{absent, place, scratch};
 use virpack_model::Location;
 use virpack_model::guarded::FileIdentity;
 
-/// Checks that [`create`](super::create) has a format for `path` that can hold what `options` ask for, that the names it needs are
-/// free, unless `force` is set, that none of them is an input's, and that their directory takes files of such names; leaves
-/// nothing there. Gives the format.
+/// Checks the output before a run, and leaves nothing behind. [`create`](super::create) must have a format
+/// for `path` that can hold what `options` ask for. The names it needs must be free, unless `force` is set,
+/// and must not be those of inputs. Their directory must accept files of such names. Returns the format.
 ///
 /// # Errors
 ///
-/// As [`create`](super::create), and [`OutputError::IsInput`].
+/// Returns the errors of [`create`](super::create), and [`OutputError::IsInput`].
 pub(crate) fn check(
     path: &Path,
     options: &OutputOptions,
@@ -45,7 +45,7 @@ pub(crate) fn check(
     PendingFile::create(&longest(path, format)).map(|_| format).map_err(|error| of_output(error.into()))
 }
 
-/// The same of standard output.
+/// Checks standard output in the same way.
 fn check_stdout(options: &OutputOptions, inputs: &[Input]) -> Result<OutputFormat, OutputError> {
     let format = options.format.unwrap_or(OutputFormat::Npy);
     format.check_stdout()?;
@@ -57,16 +57,16 @@ fn check_stdout(options: &OutputOptions, inputs: &[Input]) -> Result<OutputForma
     Ok(format)
 }
 
-/// Refuses standard output where it is redirected to one of the inputs, if only to its end.
+/// Refuses standard output that is redirected to one of the inputs, even if it appends.
 ///
 /// # Errors
 ///
-/// [`OutputError::IsInput`].
+/// Returns [`OutputError::IsInput`].
 pub(crate) fn check_stdout_apart(inputs: &[Input]) -> Result<(), OutputError> {
     check_apart([Path::new("/dev/stdout")], inputs)
 }
 
-/// The longest of the names that a run may need.
+/// Returns the longest of the names that a run may need.
 fn longest(path: &Path, format: OutputFormat) -> PathBuf {
     let mut names = names_beside(path, format);
     names.push(row_store::spill_path(path));
@@ -77,14 +77,14 @@ fn longest(path: &Path, format: OutputFormat) -> PathBuf {
     names.into_iter().max_by_key(length).expect("some names are always there")
 }
 
-/// All files that a run may begin under temporary names.
+/// Returns all files that a run may begin under temporary names.
 pub(crate) fn names(path: &Path, options: &OutputOptions) -> Result<Vec<PathBuf>, OutputError> {
     let mut names = names_beside(path, options.format.map_or_else(|| OutputFormat::of(path), Ok)?);
     names.extend([path.to_path_buf(), row_store::spill_path(path)]);
     Ok(names)
 }
 
-/// The files that a run may write beside `path`, and those that an earlier one has left where their number varies.
+/// Returns the side files that a run may write, and those of an earlier one if their number varies.
 pub(super) fn names_beside(path: &Path, format: OutputFormat) -> Vec<PathBuf> {
     let mut names = vec![beside(path, "skipped.tsv")];
     if format.has_record_table() {
@@ -97,17 +97,18 @@ pub(super) fn names_beside(path: &Path, format: OutputFormat) -> Vec<PathBuf> {
     names
 }
 
-/// `OUT.run.json`.
+/// Returns `OUT.run.json`.
 pub(crate) fn report_path(path: &Path) -> PathBuf {
     beside(path, "run.json")
 }
 
-/// `OUT.report.html`.
+/// Returns `OUT.report.html`.
 pub(super) fn page_path(path: &Path) -> PathBuf {
     beside(path, "report.html")
 }
 
-/// A file beside an output, whose whole name it carries: `emb.npy` and `emb.h5` have files of their own.
+/// Returns a side file, whose name contains that of the output: `emb.npy` and `emb.h5` have files of their
+/// own.
 pub(super) fn beside(path: &Path, what: &str) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(".");
@@ -115,7 +116,8 @@ pub(super) fn beside(path: &Path, what: &str) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// Checks that the names of files that belong together are free, unless `force`, and that their directories are there.
+/// Checks that the names of files that belong together are free, unless `force`, and that their directories
+/// exist.
 pub(crate) fn check_all<'a>(
     mut files: impl Iterator<Item = &'a Path>,
     force: bool,
@@ -130,11 +132,11 @@ pub(crate) fn check_all<'a>(
     })
 }
 
-/// Refuses an output that is one of the inputs, by whatever link, whether or not files may be replaced.
+/// Refuses an output that is one of the inputs, through any link, even if files may be replaced.
 ///
 /// # Errors
 ///
-/// [`OutputError::IsInput`] for the first that is one.
+/// Returns [`OutputError::IsInput`] for the first such output.
 pub fn check_apart<'a>(
     outputs: impl IntoIterator<Item = &'a Path>,
     inputs: &[Input],
@@ -155,7 +157,7 @@ pub fn check_apart<'a>(
     }
 }
 
-/// Refuses an output that is a file of a model, by whatever link, whether or not files may be replaced.
+/// Refuses an output that is a file of a model, through any link, even if files may be replaced.
 pub(crate) fn check_apart_from_models<'a>(
     outputs: impl IntoIterator<Item = &'a Path>,
     models: impl IntoIterator<Item = Location>,
@@ -171,7 +173,7 @@ pub(crate) fn check_apart_from_models<'a>(
     }
 }
 
-/// The first output that is one of the files, and which one.
+/// Returns the first output that is one of the files, and which file it is.
 fn first_of<'a>(
     outputs: impl IntoIterator<Item = &'a Path>,
     files: &[FileIdentity],
@@ -183,12 +185,12 @@ fn first_of<'a>(
     outputs.into_iter().find_map(place)
 }
 
-/// Refuses a name that is taken, unless `force`, and one that no rename can fill: a directory, a device.
+/// Refuses a name that is taken, unless `force`, and one that no rename can replace: a directory, a device.
 ///
 /// # Errors
 ///
-/// [`OutputError::NotAFile`], [`OutputError::Exists`], [`OutputError::File`] where the system takes no such
-/// name, and where its directory cannot be read.
+/// Returns [`OutputError::NotAFile`], [`OutputError::Exists`], or [`OutputError::File`] if the system does
+/// not accept such a name or its directory cannot be read.
 pub fn check_free(path: &Path, force: bool) -> Result<(), OutputError> {
     let what = match path.metadata() {
         Ok(metadata) if metadata.is_dir() => Some("a directory"),

@@ -1,4 +1,4 @@
-//! What a user should know of a run's records: how many of them, and which is the first.
+//! Facts that a user should know about a run's records: how many records, and the first of them.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -7,22 +7,22 @@ use std::sync::Arc;
 use super::Row;
 use super::number_hash::NumberHash;
 
-/// Most ids that are remembered: as many as 75 MB of memory hold.
+/// The most ids that are remembered, which takes 75 MB of memory.
 const MOST_IDS: usize = 7 << 20;
 
-/// Records that have something in common, such as unknown letters.
+/// Records with a common property, such as unknown letters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NotedRecords {
-    /// How many records.
+    /// Number of records.
     pub records: u64,
-    /// How many letters of them all.
+    /// Number of letters in all these records.
     pub letters: u64,
-    /// The id of the first one.
+    /// The id of the first record.
     pub first: Option<Arc<str>>,
 }
 
 impl NotedRecords {
-    /// Takes a record with so many of the letters; none, and it is not counted.
+    /// Adds a record with this many of the letters; a record without any does not count.
     pub(super) fn add(&mut self, row: &Row, letters: u64) {
         if letters > 0 {
             self.records += 1;
@@ -35,18 +35,19 @@ impl NotedRecords {
 /// Ids that more than one record has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RepeatedIds {
-    /// How many ids.
+    /// Number of ids.
     pub ids: u64,
-    /// The first id that came again.
+    /// The first id that was repeated.
     pub first: Option<Arc<str>>,
-    /// Whether there were more ids than are remembered: then there may be others that came again.
+    /// Whether there were more ids than are remembered, so that other repeated ids may be missing.
     pub at_least: bool,
 }
 
-/// Finds ids that come again.
+/// Finds repeated ids.
 ///
-/// It remembers a 64-bit hash of each id, and no more than [`MOST_IDS`] of them. Two ids of one hash would be told as one that
-/// came twice, which changes the message and nothing else: among a million ids that happens once in 37 million runs.
+/// It remembers a 64-bit hash of each id, of at most [`MOST_IDS`] ids. Two ids with the same hash would be
+/// reported as one repeated id, which changes only the message. Among a million ids this happens once in 37
+/// million runs.
 #[derive(Debug)]
 pub(crate) struct DuplicateFinder {
     seen: HashSet<u64, NumberHash>,
@@ -69,7 +70,7 @@ impl Default for DuplicateFinder {
 }
 
 impl DuplicateFinder {
-    /// Takes the next record's id.
+    /// Adds the next record's id.
     pub(crate) fn add(&mut self, id: &Arc<str>) {
         let mut hasher = DefaultHasher::new();
         id.hash(&mut hasher);
@@ -87,7 +88,7 @@ impl DuplicateFinder {
         }
     }
 
-    /// What came again.
+    /// Returns the repeated ids.
     pub(crate) fn repeated(&self) -> RepeatedIds {
         RepeatedIds { ids: self.again.len() as u64, first: self.first.clone(), at_least: self.at_least }
     }
@@ -104,14 +105,14 @@ mod tests {
     }
 
     #[test]
-    fn an_id_that_comes_again_counts_once_and_the_first_is_named() {
+    fn a_repeated_id_counts_once_and_the_first_is_named() {
         let found = repeated(&["a", "b", "c", "b", "a", "b", ""], 100);
         assert_eq!((found.ids, found.first.as_deref(), found.at_least), (2, Some("b"), false));
         assert_eq!(repeated(&["a", "b"], 100), RepeatedIds::default());
     }
 
     #[test]
-    fn what_is_remembered_is_bounded_and_that_is_said() {
+    fn the_memory_for_ids_is_bounded_and_the_bound_is_reported() {
         let found = repeated(&["a", "b", "c", "c", "a"], 2);
         assert_eq!((found.ids, found.first.as_deref(), found.at_least), (1, Some("a"), true));
     }

@@ -1,8 +1,9 @@
-//! `.npy`: `[n, hidden]` in C order, its records in a table beside it: the header has no room for them, and none for facts about
-//! the run.
+//! Writes `.npy`: `[n, hidden]` in C order. Its header cannot hold records or facts about the run, so a table
+//! of records is written beside it.
 //!
-//! Format 1.0 as `numpy.lib.format` describes it; the header is longer than it need be, so that `n` can be filled in
-//! when it is known. Standard output gets the bytes once it is: until then they are in a file without a name, in `TMPDIR`.
+//! The format is 1.0, as `numpy.lib.format` describes it. The header is longer than necessary, so that `n`
+//! can be filled in once it is known. Until then the bytes for standard output are in an unnamed file in
+//! `TMPDIR`.
 
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
@@ -15,10 +16,10 @@ use crate::files::PendingFile;
 use crate::files::scratch;
 use crate::files::{StagedFiles, WriteBehind};
 
-/// Bytes of the header: room for two numbers of twenty digits, and data that begins at a multiple of 64.
+/// Bytes of the header: space for two numbers of twenty digits, and data at a multiple of 64.
 const HEADER: usize = 128;
 
-/// A `.npy` file, being written.
+/// The writer of a `.npy` file.
 pub(super) struct Npy {
     place: Place,
     out: WriteBehind,
@@ -26,11 +27,11 @@ pub(super) struct Npy {
     rows: u64,
 }
 
-/// What becomes of the file.
+/// The destination of the file.
 enum Place {
-    /// It gets its name, beside its table of records.
+    /// A named file, with its table of records.
     Named(PendingFile, RecordTable),
-    /// It has none, and its bytes go to standard output.
+    /// Standard output, which gets the bytes of an unnamed file.
     Stdout,
 }
 
@@ -51,7 +52,7 @@ impl Npy {
 }
 
 impl Place {
-    /// Wraps what the system said while the file was being written.
+    /// Converts an error of the system while the file was being written.
     fn failed(&self, source: io::Error) -> OutputError {
         match self {
             Place::Named(pending, _) => OutputError::write(pending.target())(source),
@@ -102,9 +103,9 @@ fn send(file: &mut File) -> Result<(), OutputError> {
     sent.map_err(|source| OutputError::Stdout { source })
 }
 
-/// The header of an array of `rows` times `hidden` floats, `HEADER` bytes.
+/// Returns the header of an array of `rows` times `hidden` floats, `HEADER` bytes.
 fn header(rows: u64, layout: &Layout) -> Vec<u8> {
-    // bfloat16, which numpy does not know, is refused before.
+    // numpy does not know bfloat16, which is refused earlier.
     let kind = if layout.dtype == OutputDtype::F32 { "<f4" } else { "<f2" };
     let hidden = layout.hidden;
     let mut header = b"\x93NUMPY\x01\x00".to_vec();

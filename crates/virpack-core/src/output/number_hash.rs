@@ -1,12 +1,12 @@
-//! Hashes of numbers for the tables of a run's records, which no stranger chooses: a multiplication in
-//! place of a hash that withstands attacks.
+//! Hashes numbers for the tables of a run's records. No attacker chooses these numbers, so a multiplication
+//! replaces a hash that withstands attacks.
 
 use std::hash::{BuildHasherDefault, Hasher};
 
-/// Makes [`NumberHasher`]s.
+/// Builds [`NumberHasher`]s.
 pub(super) type NumberHash = BuildHasherDefault<NumberHasher>;
 
-/// Hashes one number, of a record's place or of bits that are a hash already.
+/// Hashes one number: that of a record, or one that is a hash already.
 #[derive(Default)]
 pub(super) struct NumberHasher(u64);
 
@@ -16,7 +16,7 @@ impl Hasher for NumberHasher {
     }
 
     fn write_u64(&mut self, number: u64) {
-        // Tables take their places from the upper and from the lower bits.
+        // Tables use the upper and the lower bits.
         let product = u128::from(number ^ 0x9e37_79b9_7f4a_7c15) * 0xa076_1d64_78bd_642f;
         self.0 = (product >> 64) as u64 ^ product as u64;
     }
@@ -40,7 +40,7 @@ mod tests {
             let hashes: Vec<u64> = (0..4_096_u64).map(|i| hash.hash_one(i * step)).collect();
             let lower = hashes.iter().map(|hash| hash & 0xffff).collect::<HashSet<_>>();
             let upper = hashes.iter().map(|hash| hash >> 57).collect::<HashSet<_>>();
-            // Of 4,096 numbers at random some 3,970 have lower bits of their own.
+            // Of 4,096 random numbers, some 3,970 have distinct lower bits.
             assert!(lower.len() > 3_800 && upper.len() == 128, "{step}: {} {}", lower.len(), upper.len());
         }
     }

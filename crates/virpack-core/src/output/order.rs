@@ -1,4 +1,4 @@
-//! Results in any order in, results in the order of the input out.
+//! Takes results in any order and passes them on in input order.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -9,10 +9,10 @@ use super::number_hash::NumberHash;
 use super::row_store::{RowStore, Slots};
 use super::{Entry, OutputError, Row};
 
-/// Holds what comes early until everything before it has come.
+/// Holds early results until all earlier ones have arrived.
 pub(crate) struct Order {
     next: u64,
-    /// From one record to the next.
+    /// The distance from one record to the next.
     step: u64,
     waiting: HashMap<u64, WaitingRow, NumberHash>,
     store: RowStore,
@@ -20,34 +20,35 @@ pub(crate) struct Order {
     earlier: Option<Box<dyn EarlierRows>>,
 }
 
-/// What an earlier run has finished.
+/// The finished records of an earlier run.
 pub(crate) trait EarlierRows: Send {
-    /// Whether a record is there.
+    /// Returns whether it has a record.
     fn has(&self, record: u64) -> bool;
-    /// The row or the reason of a record that is there, `[rows, hidden]`; callers ask for each once, in
-    /// rising order.
+    /// Takes the row or the reason of a record that it has, `[rows, hidden]`. Callers ask for each record
+    /// once, in rising order.
     fn take(&mut self, record: u64, hidden: usize) -> Result<Entry, OutputError>;
 }
 
-/// Most kept records handed on with one that is delivered: what is computed need not wait for all of them.
+/// The most earlier records passed on with each delivered one, so that computed records need not wait for all
+/// of them.
 const KEPT_AT_ONCE: usize = 256;
 
-/// What waits for its turn.
+/// A result that waits for its turn.
 enum WaitingRow {
     Row(Row, Slots),
     Skipped(SkippedRecord),
 }
 
-/// What became of a record: its turn has come.
+/// The result of a record whose turn has come.
 pub(crate) enum Turn<'a> {
-    /// It has an embedding, `[hidden]`, or a row a residue, `[n, hidden]`.
+    /// Its embedding, `[hidden]`, or a row for each residue, `[n, hidden]`.
     Row(&'a Row, &'a [f32]),
-    /// It has none, and why.
+    /// The reason why it has none.
     Skipped(&'a SkippedRecord),
 }
 
 impl Order {
-    /// Starts at the first record of `shard`; at most `bytes` bytes of waiting embeddings are held in memory.
+    /// Starts at the first record of `shard`. Waiting embeddings take at most `bytes` bytes of memory.
     pub(crate) fn new(hidden: usize, bytes: usize, output: &Path, shard: Shard) -> Order {
         let store = RowStore::new(hidden, bytes, output);
         Order {
@@ -60,7 +61,7 @@ impl Order {
         }
     }
 
-    /// As it is, where the first record to come is this one.
+    /// Starts at record `first` instead.
     pub(crate) fn starting_at(self, first: u64) -> Order {
         Order { next: first, ..self }
     }
@@ -70,7 +71,7 @@ impl Order {
         self.earlier = Some(earlier);
     }
 
-    /// Takes one result and hands on, in order, all those whose turn has come.
+    /// Takes one result and passes on, in order, all those whose turn has come.
     pub(crate) fn deliver(
         &mut self,
         turn: Turn<'_>,
@@ -101,7 +102,7 @@ impl Order {
         self.advance(&mut kept, &mut hand_on)
     }
 
-    /// Hands on all that is left, once everything was delivered.
+    /// Passes on the remaining results, once all are delivered.
     pub(super) fn rest(
         &mut self,
         mut hand_on: impl FnMut(Turn<'_>) -> Result<(), OutputError>,
@@ -109,7 +110,7 @@ impl Order {
         self.advance(&mut usize::MAX.clone(), &mut hand_on)
     }
 
-    /// Hands on what has its turn, up to `most` of what is kept.
+    /// Passes on results whose turn has come, and at most `most` of an earlier run.
     fn advance(
         &mut self,
         most: &mut usize,
@@ -136,7 +137,7 @@ impl Order {
         self.earlier.as_ref().is_some_and(|earlier| earlier.has(record))
     }
 
-    /// Checks that each of the shard's records among the first `records` was handed on, and no other.
+    /// Checks that each of the shard's records among the first `records` was passed on, and no other.
     pub(crate) fn finish(&self, records: u64) -> Result<(), OutputError> {
         if self.next < records {
             let waiting = self.waiting.keys().filter(|&&record| record < records).count() as u64;
@@ -144,7 +145,7 @@ impl Order {
             let expected = records.saturating_sub(self.next % self.step).div_ceil(self.step);
             return Err(OutputError::Missing { record: self.next, delivered, expected });
         }
-        // Any number handed on or waiting from `records` on is one too many.
+        // Any number from `records` on that was passed on or waits is one too many.
         let surplus = match self.next.checked_sub(self.step) {
             Some(last) if last >= records => Some(records + (last - records) % self.step),
             _ => self.waiting.keys().min().copied(),
@@ -155,7 +156,7 @@ impl Order {
         }
     }
 
-    /// Bytes of the most embeddings that ever waited at once, in memory and on disk.
+    /// Returns the most bytes of embeddings that waited at once, in memory and on disk.
     pub(super) fn peak_bytes(&self) -> (u64, u64) {
         self.store.peak_bytes()
     }
@@ -180,7 +181,7 @@ mod tests {
         SkippedRecord { record, source: 0, line: 1, id, length: 0, reason: SkipReason::Empty }
     }
 
-    /// Delivers `records` (every fifth as skipped) and gives back what was handed on.
+    /// Delivers `records` (every fifth as skipped) and returns what was passed on.
     fn run(records: &[u64], bytes: usize) -> Result<(Order, Vec<u64>), OutputError> {
         let directory = tempfile::tempdir().unwrap();
         let mut order = Order::new(2, bytes, &directory.path().join("emb.npy"), Shard::ALL);

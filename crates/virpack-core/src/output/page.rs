@@ -1,4 +1,4 @@
-//! The page about an output's rows, made while they pass by.
+//! Makes the page about an output's rows while they are written.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use super::{OutputError, Row};
 use crate::files::PendingFile;
 use crate::html::EmbedPageBuilder;
 
-/// What the page is made of.
+/// The builder of the page.
 pub(super) struct PageOfRows(EmbedPageBuilder);
 
 impl PageOfRows {
@@ -17,12 +17,12 @@ impl PageOfRows {
         PageOfRows(EmbedPageBuilder::new(hidden))
     }
 
-    /// Takes the next row of the output, `[hidden]`.
+    /// Adds the next row of the output, `[hidden]`.
     pub(super) fn add(&mut self, row: &Row, values: &[f32]) {
         self.0.add(&row.id, row.length, row.truncated, values);
     }
 
-    /// Makes `target`, the page of the run that `facts` describes; it has no name yet.
+    /// Writes the page of the run that `facts` describe, for `target`, which is not renamed yet.
     pub(super) fn write(self, target: &Path, facts: &Map<String, Value>) -> Result<PendingFile, OutputError> {
         Ok(PendingFile::whole(target, self.0.finish(facts)?.as_bytes())?)
     }

@@ -1,9 +1,9 @@
-//! `.parquet`: a row a record, zstd, the embedding as a fixed-size list of floats, or as a list of such lists where
-//! every residue keeps its row.
+//! Writes `.parquet`: a row for each record, compressed with zstd. The embedding is a fixed-size list of
+//! floats, or a list of such lists with a row for every residue.
 //!
-//! Written with the column writers of the `parquet` crate: the Arrow layer above them adds three
-//! quarters to the time its dependencies take to build (dev/output.md) and has little to do here, where
-//! the inner lists have one length and nothing is null. What readers know of Arrow's types is in the metadata (`schema.rs`).
+//! It uses the column writers of the `parquet` crate. The Arrow layer above them would take three quarters
+//! more time to build (dev/output.md) and has little to do here, because inner lists have one length and
+//! nothing is null. The metadata hold the Arrow types for readers (`schema.rs`).
 
 use std::fs::File;
 use std::path::Path;
@@ -24,12 +24,14 @@ use super::{Layout, OutputDtype, OutputError, Row, Table, schema};
 use crate::files::PendingFile;
 use crate::files::StagedFiles;
 
-/// Bytes of embeddings in a row group as float32, uncompressed: what the writer holds in memory, and one record more.
+/// Bytes of embeddings in a row group as uncompressed float32. The writer holds these in memory, and one
+/// record more.
 const ROW_GROUP: usize = 16 << 20;
-/// Values handed to the encoder at a time, unless a record has more; a page closes at the first end of one beyond 1 MiB.
+/// Values passed to the encoder at once, unless a record has more. A page ends after the first batch beyond 1
+/// MiB.
 const BATCH: usize = 1 << 15;
 
-/// A `.parquet` file, being written in row groups of [`ROW_GROUP`] bytes.
+/// The writer of a `.parquet` file, in row groups of [`ROW_GROUP`] bytes.
 pub(super) struct Parquet {
     pending: PendingFile,
     out: SerializedFileWriter<File>,
@@ -38,20 +40,20 @@ pub(super) struct Parquet {
     levels: Levels,
 }
 
-/// The columns of the row group that is being filled.
+/// The columns of the row group being filled.
 #[derive(Default)]
 struct Group {
     rows: Vec<Row>,
     source: Vec<ByteArray>,
-    /// How many values each row has.
+    /// Number of values of each row.
     counts: Vec<usize>,
-    /// Their values where the file's type is float32.
+    /// The values, if the file's type is float32.
     single: Vec<f32>,
-    /// Their values where it is float16.
+    /// The values, if it is float16.
     half: Vec<u8>,
 }
 
-/// For each value of a batch: which lists it begins, and how many of the lists around it are there.
+/// For each value of a batch: the lists that it begins, and how many of the lists around it exist.
 #[derive(Default)]
 struct Levels {
     repetition: Vec<i16>,
@@ -59,7 +61,7 @@ struct Levels {
 }
 
 impl Parquet {
-    /// Opens the file; with several sources a column `source` names the input.
+    /// Opens the file. With several sources, a column `source` names the input.
     pub(super) fn create(target: &Path, layout: Layout) -> Result<Parquet, OutputError> {
         let (pending, file) = PendingFile::create(target)?;
         let schema = parse_message_type(&message_type(&layout)).map_err(failed(target))?;
@@ -141,7 +143,7 @@ impl Table for Parquet {
 }
 
 impl Group {
-    /// Empties the columns and keeps their room.
+    /// Empties the columns and keeps their memory.
     fn clear(&mut self) {
         self.rows.clear();
         self.source.clear();
@@ -152,10 +154,11 @@ impl Group {
 }
 
 impl Levels {
-    /// Those of as many whole records as make [`BATCH`] values, and of one at least; gives how many records.
+    /// Fills in the levels of as many complete records as make [`BATCH`] values, at least one. Returns how
+    /// many records.
     fn of_batch(&mut self, layout: &Layout, counts: &[usize]) -> usize {
         self.repetition.clear();
-        // No list is empty and nothing is null: all levels of lists are there, and the value.
+        // No list is empty and nothing is null: all levels of lists exist, and the value.
         let depth = if layout.residues { 2 } else { 1 };
         let mut records = 0;
         for &count in counts {
@@ -172,7 +175,7 @@ impl Levels {
     }
 }
 
-/// The schema as Parquet knows it. Counts are signed numbers because many readers know no other.
+/// Returns the schema in Parquet's terms. Counts are signed numbers, because many readers know no others.
 fn message_type(layout: &Layout) -> String {
     let source = if !layout.sources.is_empty() { "REQUIRED BYTE_ARRAY source (UTF8);" } else { "" };
     let value = match layout.dtype {
@@ -211,7 +214,7 @@ fn properties(layout: &Layout) -> Result<WriterProperties, ParquetError> {
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_column_dictionary_enabled(ColumnPath::from("id"), false)
         .set_column_dictionary_enabled(embedding.clone(), false)
-        // Floats of one magnitude share their upper bytes: split by byte, zstd finds them.
+        // Floats of one magnitude share their upper bytes. Split by byte, they compress better.
         .set_column_encoding(embedding.clone(), Encoding::BYTE_STREAM_SPLIT)
         .set_column_statistics_enabled(embedding, EnabledStatistics::None)
         // The page index would grow with the file, in memory, until the end.

@@ -1,4 +1,4 @@
-//! Columns of a Parquet file that hold one value for each row, and what its encoder says.
+//! Writes columns of a Parquet file that hold one value for each row, and converts errors of the encoder.
 
 use std::fs::File;
 use std::path::Path;
@@ -31,12 +31,12 @@ pub(crate) fn optional<T: DataType>(
     column.close()
 }
 
-/// The error of a writer that has a column more than its schema.
+/// Returns the error of a writer with one column more than its schema.
 pub(super) fn too_few_columns() -> ParquetError {
     ParquetError::General("the schema has fewer columns than the writer".to_owned())
 }
 
-/// Wraps what the encoder said while `path` was being written.
+/// Converts an error of the encoder while `path` was being written.
 pub(crate) fn failed(path: &Path) -> impl Fn(ParquetError) -> OutputError {
     let path = path.to_path_buf();
     move |error| OutputError::encoding(&path, error)

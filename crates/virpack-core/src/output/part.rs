@@ -1,4 +1,4 @@
-//! The file of a part of a plan: rows that come in order, into Parquet, with nothing beside it.
+//! Writes the file of a part of a plan: rows in order, as Parquet, without side files.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use super::parquet::Parquet;
 use super::{Layout, OutputError, OutputOptions, Row, Table};
 use crate::files::{PendingFile, StagedFiles};
 
-/// The file of a part, being written.
+/// The writer of a part's file.
 pub(crate) struct PartWriter {
     table: Parquet,
     sources: Vec<String>,
@@ -19,13 +19,13 @@ impl PartWriter {
         Ok(PartWriter { table, sources: options.sources.clone() })
     }
 
-    /// Writes the next row, `[hidden]`, or `[residues, hidden]` where every residue keeps its row.
+    /// Writes the next row: `[hidden]`, or `[residues, hidden]` with a row for every residue.
     pub(crate) fn write(&mut self, row: &Row, values: &[f32]) -> Result<(), OutputError> {
         let source = self.sources.get(row.source as usize).map_or("", |source| source);
         self.table.write(row, source, values)
     }
 
-    /// Makes the file whole on disk; it has no name yet.
+    /// Completes the file on disk. It is not renamed yet.
     pub(crate) fn finish(self) -> Result<PendingFile, OutputError> {
         let StagedFiles { main, .. } =
             Box::new(self.table).finish(0)?.expect("a Parquet file does not go to standard output");

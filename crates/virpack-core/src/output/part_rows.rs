@@ -1,4 +1,4 @@
-//! The rows of a part of a plan, read back from its Parquet file a row group at a time.
+//! Reads the rows of a part of a plan from its Parquet file, one row group at a time.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -26,14 +26,14 @@ pub(crate) struct PartRows {
     group: Group,
 }
 
-/// A row group that is being read.
+/// The row group being read.
 #[derive(Default)]
 struct Group {
     rows: IntoIter<(ByteArray, i64, bool, i64, i64)>,
-    /// Values of each row.
+    /// Number of values of each row.
     counts: IntoIter<usize>,
     values: Vec<f32>,
-    /// Values that were handed on.
+    /// Number of values passed on.
     done: usize,
 }
 
@@ -58,7 +58,7 @@ impl PartRows {
         })
     }
 
-    /// The next row, of `record`, with its values; None at the end.
+    /// Returns the next row, with number `record`, and its values; `None` at the end.
     pub(crate) fn next(&mut self, record: u64) -> Result<Option<(Row, &[f32])>, OutputError> {
         while self.group.rows.len() == 0 {
             if self.next_group == self.file.num_row_groups() {
@@ -111,7 +111,7 @@ impl PartRows {
     }
 }
 
-/// A column without lists.
+/// Reads a column without lists.
 fn plain<T: DataType>(
     group: &dyn RowGroupReader,
     place: usize,
@@ -128,7 +128,7 @@ fn plain<T: DataType>(
     Ok(values)
 }
 
-/// A column of lists: the values of all rows, and how many each row has.
+/// Reads a column of lists: the values of all rows, and the number of values of each row.
 fn lists<T: DataType>(
     group: &dyn RowGroupReader,
     place: usize,
@@ -145,7 +145,7 @@ fn lists<T: DataType>(
         }
         done += read;
     }
-    // Nothing is null: each level is a value's.
+    // Nothing is null: each level belongs to a value.
     if repetition.len() != values.len() {
         return Err(too_many());
     }
@@ -163,7 +163,7 @@ fn too_many() -> ParquetError {
     ParquetError::General("its columns are not those of a part".to_owned())
 }
 
-/// Wraps what the decoder said of the file at `path`.
+/// Converts an error of the decoder for the file at `path`.
 fn failed(path: &Path) -> impl Fn(ParquetError) -> OutputError {
     let path = path.to_path_buf();
     move |error| OutputError::decoding(&path, error)

@@ -1,4 +1,4 @@
-//! The table of records beside a file that has no room for one.
+//! Writes the table of records beside a file that cannot hold one.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -8,7 +8,7 @@ use super::text_table::{TextTable, cell};
 use super::{Layout, OutputError, Row};
 use crate::files::PendingFile;
 
-/// `OUT.records.tsv`, being written: a line a row.
+/// The writer of `OUT.records.tsv`, with a line for each row.
 pub(super) struct RecordTable {
     table: TextTable,
     has_sources: bool,
@@ -17,7 +17,7 @@ pub(super) struct RecordTable {
 }
 
 impl RecordTable {
-    /// Opens the table of the output `target`; with several sources a column names the input.
+    /// Opens the table of the output `target`. With several sources, a column names the input.
     pub(super) fn create(target: &Path, layout: &Layout) -> Result<RecordTable, OutputError> {
         let mut table = TextTable::create(&beside(target, "records.tsv"))?;
         let has_sources = !layout.sources.is_empty();
@@ -32,7 +32,7 @@ impl RecordTable {
         let Row { length, unknown, gaps, .. } = *row;
         let truncated = if row.truncated { "True" } else { "False" };
         self.line.clear();
-        // A table of millions of rows: one that was made column by column took as long as its embeddings.
+        // A table may have millions of rows. Column by column it took as long as the embeddings.
         let line = &mut self.line;
         write!(line, "{}\t{}", self.rows, cell(&row.id)).expect("a string takes any text");
         if self.has_sources {
@@ -43,7 +43,7 @@ impl RecordTable {
         self.table.whole_line(&self.line)
     }
 
-    /// Makes the table whole on disk; it has no name yet.
+    /// Completes the table on disk. It is not renamed yet.
     pub(super) fn finish(self) -> Result<Option<PendingFile>, OutputError> {
         self.table.finish()
     }

@@ -1,6 +1,6 @@
-//! Embeddings that wait for their turn: in memory first, beyond a bound on disk.
+//! Stores embeddings that wait for their turn: in memory up to a limit, then on disk.
 //!
-//! A record's rows, one or many, are kept row by row: slots of one size leave no gaps when they are used again.
+//! A record's rows are stored one by one: slots of one size leave no gaps when they are reused.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -11,27 +11,27 @@ use super::destination::is_stdout;
 use crate::files::PendingFile;
 use crate::files::scratch;
 
-/// Where a waiting record's rows lie; spent when they are taken.
+/// The slots of a waiting record's rows; consumed when the rows are taken.
 #[derive(Debug)]
 pub(super) enum Slots {
-    /// Of one row, the common case.
+    /// The slot of one row, the common case.
     One(Slot),
-    /// Of several.
+    /// The slots of several rows.
     Many(Vec<Slot>),
 }
 
-/// Where a row lies.
+/// The location of a row.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Slot {
     Memory(usize),
     Disk(u64),
 }
 
-/// Slots for rows of `hidden` floats, used again and again: at most `in_memory` of them in memory,
-/// the others in a temporary file beside the output, or in one without a name where that is standard output.
+/// Reusable slots for rows of `hidden` floats: at most `in_memory` of them in memory, the others in a
+/// temporary file in the output's directory, or in an unnamed file for standard output.
 ///
-/// How many rows wait depends on how far the packer looks ahead, which the user may set: with the disk
-/// behind it memory stays bounded, and no long run fails for a small bound.
+/// How many rows wait depends on how far the packer looks ahead, which the user may set. With the disk,
+/// memory stays bounded and no long run fails because of a small limit.
 pub(super) struct RowStore {
     hidden: usize,
     in_memory: usize,
@@ -41,11 +41,11 @@ pub(super) struct RowStore {
     free_disk: Vec<u64>,
     spill_path: PathBuf,
     spill: Option<Spill>,
-    /// The rows that were taken last.
+    /// The rows taken last.
     taken: Vec<f32>,
 }
 
-/// The temporary file: made with the first row it must hold, removed when dropped.
+/// The temporary file, created with its first row and removed on drop.
 struct Spill {
     _aside: Option<PendingFile>,
     file: File,
@@ -53,8 +53,8 @@ struct Spill {
 }
 
 impl RowStore {
-    /// A store of rows of `hidden` floats that holds at most `bytes` bytes of them in memory, the
-    /// others in a temporary file beside `output`.
+    /// Creates a store of rows of `hidden` floats that holds at most `bytes` bytes of them in memory, and the
+    /// others in a temporary file in the directory of `output`.
     pub(super) fn new(hidden: usize, bytes: usize, output: &Path) -> RowStore {
         RowStore {
             hidden,
@@ -69,7 +69,7 @@ impl RowStore {
         }
     }
 
-    /// Puts a record's rows, `[n, hidden]`, away.
+    /// Stores a record's rows, `[n, hidden]`.
     pub(super) fn put(&mut self, rows: &[f32]) -> Result<Slots, OutputError> {
         if rows.len() == self.hidden {
             return self.put_row(rows).map(Slots::One);
@@ -97,13 +97,13 @@ impl RowStore {
         Ok(Slot::Disk(slot))
     }
 
-    /// The rows, `[n, hidden]`, that were put into `slots`, which become free.
+    /// Returns the rows, `[n, hidden]`, that were stored in `slots`, which become free.
     pub(super) fn take(&mut self, slots: Slots) -> Result<&[f32], OutputError> {
         self.taken.clear();
         match slots {
             Slots::One(Slot::Memory(slot)) => {
                 self.free_memory.push(slot);
-                // Nothing is put there before the caller lets go of it.
+                // Nothing is stored there before the caller releases the row.
                 return Ok(&self.memory[slot]);
             }
             Slots::One(slot) => self.take_row(slot)?,
@@ -112,7 +112,7 @@ impl RowStore {
         Ok(&self.taken)
     }
 
-    /// Puts the row behind those that are taken.
+    /// Appends the row to the taken ones.
     fn take_row(&mut self, slot: Slot) -> Result<(), OutputError> {
         match slot {
             Slot::Memory(slot) => {
@@ -128,7 +128,7 @@ impl RowStore {
         }
     }
 
-    /// Bytes of the most embeddings that ever waited at once, in memory and on disk.
+    /// Returns the most bytes of embeddings that waited at once, in memory and on disk.
     pub(super) fn peak_bytes(&self) -> (u64, u64) {
         let row = row_bytes(self.hidden) as u64;
         (self.memory.len() as u64 * row, self.on_disk * row)
@@ -155,7 +155,7 @@ impl Spill {
         self.file.write_all(&self.bytes)
     }
 
-    /// Puts the row behind `rows`.
+    /// Appends the row to `rows`.
     fn read(&mut self, slot: u64, rows: &mut Vec<f32>) -> io::Result<()> {
         self.file.seek(SeekFrom::Start(slot * self.bytes.len() as u64))?;
         self.file.read_exact(&mut self.bytes)?;
@@ -164,7 +164,7 @@ impl Spill {
     }
 }
 
-/// Wraps what the system said of the file of this name.
+/// Converts an error of the system for the file of this name.
 fn failed(path: &Path) -> impl Fn(io::Error) -> OutputError {
     let path = path.to_path_buf();
     move |error| {
@@ -172,7 +172,7 @@ fn failed(path: &Path) -> impl Fn(io::Error) -> OutputError {
     }
 }
 
-/// The temporary file's name, before it is made one of a temporary file; standard output keeps its own.
+/// Returns the name from which the temporary file's is made; standard output has a name of its own.
 pub(super) fn spill_path(output: &Path) -> PathBuf {
     if is_stdout(output) {
         return output.to_path_buf();
@@ -191,7 +191,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_beyond_the_bound_come_back_from_disk_and_leave_nothing() {
+    fn rows_beyond_the_limit_are_read_from_disk_and_leave_nothing() {
         let directory = tempfile::tempdir().unwrap();
         let mut store = RowStore::new(2, 3 * 8, &directory.path().join("emb.npy"));
         for round in 0..3 {

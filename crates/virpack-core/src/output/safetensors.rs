@@ -1,6 +1,7 @@
-//! `.safetensors`: a tensor `embeddings`, or a tensor a record; the records in a table beside it.
+//! Writes `.safetensors`: one tensor `embeddings`, or a tensor for each record. The table of records is
+//! beside it.
 //!
-//! A full file is followed by another one; several get an index, as Hugging Face lays models out.
+//! When a file is full, another one follows. Several files get an index, as in models on Hugging Face.
 
 mod index;
 mod shard;
@@ -15,7 +16,7 @@ use super::{Layout, OutputDtype, OutputError, Row, Table};
 use crate::files::PendingFile;
 use crate::files::StagedFiles;
 
-/// The table or the tables, being written.
+/// The writer of the table or the tensors.
 pub(super) struct Safetensors {
     target: PathBuf,
     records: RecordTable,
@@ -27,12 +28,12 @@ pub(super) struct Safetensors {
     bytes: Vec<u8>,
 }
 
-/// A file that is whole.
+/// A complete file.
 struct ClosedShard {
     pending: PendingFile,
     /// Bytes of its tensors.
     bytes: u64,
-    /// The first row of the output that it does not hold.
+    /// The first row of the output after this file.
     end: u64,
 }
 
@@ -45,7 +46,7 @@ impl Safetensors {
         Ok(Safetensors { target, records, layout, shard_bytes, rows: 0, closed, open, bytes })
     }
 
-    /// Goes on in another file, which gets its name when it is known how many there are.
+    /// Begins another file. It is named once the number of files is known.
     fn next_shard(&mut self) -> Result<(), OutputError> {
         let number = self.closed.len() + 2;
         let next = Shard::create(&shard_path(&self.target, number, number), &self.layout)?;
@@ -93,7 +94,7 @@ impl Table for Safetensors {
     }
 }
 
-/// Makes a file whole that goes up to row `end`; `table` names its tensor where it is one.
+/// Completes a file whose rows end before `end`. `table` names its tensor if it is part of a table.
 fn close(
     mut shard: Shard,
     layout: &Layout,
@@ -109,12 +110,12 @@ fn close(
     Ok(ClosedShard { pending: shard.finish()?, bytes, end })
 }
 
-/// The tensor of a row of the output.
+/// Returns the name of the tensor of a row.
 fn name(row: u64) -> String {
     format!("{row:012}")
 }
 
-/// The tensor of a table's part, `shard` counting from 0.
+/// Returns the name of the tensor of a table's part; `shard` counts from 0.
 fn part(shard: usize) -> String {
     format!("embeddings.{:05}", shard + 1)
 }

@@ -1,4 +1,4 @@
-//! `.shard`: one machine's share of a run's rows, float32 as the model gave them, for `virpack merge` to join.
+//! Writes `.shard`: one machine's share of a run's rows, as the model's float32, for `virpack merge`.
 //!
 //! | bytes | what |
 //! | --- | --- |
@@ -9,7 +9,7 @@
 //! | 8 | records of the whole input |
 //! | 32 | SHA-256 of all before it |
 //!
-//! Beside the entries there is nothing to find again, so that a shard is written and read from front to back.
+//! Entries need no index: a shard is written and read from beginning to end.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -23,17 +23,17 @@ use super::{OutputError, Row, Table, Turn};
 use crate::files::PendingFile;
 use crate::files::StagedFiles;
 
-/// What a shard begins with.
+/// The beginning of a shard.
 pub(crate) const MAGIC: &[u8; 16] = b"virpack shard 2\n";
-/// What a shard of any format begins with.
+/// The beginning of a shard of any version.
 pub(crate) const ANY_MAGIC: &[u8] = b"virpack shard ";
-/// Bytes of the number of records and the sum at the end.
+/// Bytes of the number of records and the hash at the end.
 pub(crate) const END: u64 = 8 + SUM;
-/// Bytes of the sum.
+/// Bytes of the hash.
 pub(crate) const SUM: u64 = 32;
 const BUFFER: usize = 1 << 20;
 
-/// A shard, being written.
+/// The writer of a shard.
 pub(super) struct ShardFile {
     pending: PendingFile,
     out: BufWriter<File>,
@@ -43,7 +43,7 @@ pub(super) struct ShardFile {
 }
 
 impl ShardFile {
-    /// Opens the file; `facts` are JSON.
+    /// Opens the file; `facts` is JSON.
     pub(super) fn create(target: &Path, hidden: usize, facts: &str) -> Result<ShardFile, OutputError> {
         let (pending, file) = PendingFile::create(target)?;
         let (out, sum) = (BufWriter::with_capacity(BUFFER, file), Sha256::new());
@@ -60,7 +60,7 @@ impl ShardFile {
         self.write_bytes()
     }
 
-    /// Writes what is in `bytes`, and sums it.
+    /// Writes and hashes what is in `bytes`.
     fn write_bytes(&mut self) -> Result<(), OutputError> {
         self.sum.update(&self.bytes);
         let written = self.out.write_all(&self.bytes);

@@ -1,4 +1,4 @@
-//! One file that is no table of embeddings, written as carefully.
+//! Writes a single file that holds no embeddings, with the same care.
 
 use std::fs::File;
 use std::io;
@@ -8,11 +8,11 @@ use super::{OutputError, check_free};
 use crate::files::PendingFile;
 use crate::files::StagedFiles;
 
-/// Writes a file aside and names it when it is whole; an older one gives way only by `force`.
+/// Writes a temporary file and renames it when it is complete. Replaces an existing one only with `force`.
 ///
 /// # Errors
 ///
-/// As [`check_free`], and where the file cannot be written.
+/// Returns the errors of [`check_free`], and an error if the file cannot be written.
 pub fn write_file(
     path: &Path,
     force: bool,

@@ -1,4 +1,4 @@
-//! Whole runs: what stands in the directory afterwards, read back by hand and by the parquet crate.
+//! Complete runs: the contents of the directory afterwards, read by hand and by the parquet crate.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -29,7 +29,7 @@ fn two_sources() -> OutputOptions {
     OutputOptions { sources: vec!["a.fa".into(), "b\tc.fa".into()], ..Default::default() }
 }
 
-/// Everything in the directory, hidden files too, with its bytes.
+/// Returns everything in the directory with its bytes, hidden files included.
 fn files(directory: &TempDir) -> BTreeMap<String, Vec<u8>> {
     let files = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
     files
@@ -41,7 +41,7 @@ fn names(directory: &TempDir) -> Vec<String> {
     files(directory).into_keys().collect()
 }
 
-/// Shape and values of a `.npy` file, by hand.
+/// Returns the shape and the values of a `.npy` file, parsed by hand.
 fn read_npy(bytes: &[u8]) -> (String, Vec<f32>) {
     assert_eq!(&bytes[..8], b"\x93NUMPY\x01\x00");
     let end = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
@@ -54,7 +54,7 @@ fn read_npy(bytes: &[u8]) -> (String, Vec<f32>) {
     (shape.to_owned(), values.collect())
 }
 
-/// Rows of a `.parquet` file as the parquet crate sees them: id, source, length, truncated, embedding.
+/// Returns the rows of a `.parquet` file by the parquet crate: id, source, length, truncated, embedding.
 fn read_parquet(path: &Path, several: bool) -> Vec<(String, String, i64, bool, Vec<f32>)> {
     let reader = SerializedFileReader::new(File::open(path).unwrap()).unwrap();
     let rows = reader.get_row_iter(None).unwrap().map(|row| {
@@ -335,7 +335,7 @@ fn a_packed_sequence_is_a_row() {
     );
 }
 
-/// A column of a table, as whatever reads CSV with TABs has it; escapes are taken back.
+/// Returns a column of a table as readers of CSV with TABs see it, unescaped.
 fn csv_column(text: &str, column: usize) -> Vec<String> {
     let cell = |line: &str| {
         let cell = line.split('\t').nth(column).unwrap();

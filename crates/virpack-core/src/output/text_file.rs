@@ -1,4 +1,4 @@
-//! A file of text that is written aside, or to standard output.
+//! Writes a text file under a temporary name, or to standard output.
 
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -10,11 +10,11 @@ use crate::files::PendingFile;
 /// Bytes written at once.
 const BUFFER: usize = 64 << 10;
 
-/// A file of text that is written aside, or to standard output.
+/// A text file under a temporary name, or standard output.
 pub(crate) struct TextFile(BufWriter<Destination>);
 
 impl TextFile {
-    /// Opens the file that is named `target` in the end, or standard output where that is `-`.
+    /// Opens the file that will be named `target`, or standard output for `-`.
     pub(crate) fn create(target: &Path) -> Result<TextFile, OutputError> {
         Ok(TextFile(BufWriter::with_capacity(BUFFER, Destination::create(target)?)))
     }
@@ -26,12 +26,12 @@ impl TextFile {
         written.map_err(|error| self.0.get_ref().failed(error))
     }
 
-    /// Hands on to a reader of standard output what is written so far.
+    /// Passes on what is written so far to a reader of standard output.
     pub(crate) fn flush(&mut self) -> Result<(), OutputError> {
         self.0.flush().map_err(|error| self.0.get_ref().failed(error))
     }
 
-    /// Makes the file whole on disk; it has no name yet. None where all went to standard output.
+    /// Completes the file on disk. It is not renamed yet. Returns `None` for standard output.
     pub(crate) fn finish(mut self) -> Result<Option<PendingFile>, OutputError> {
         self.flush()?;
         self.0.into_parts().0.finish()

@@ -1,4 +1,4 @@
-//! Tables of text, beside the output or as one: a line a record, TAB between the columns, UTF-8.
+//! Writes tables of text, beside the output or as the output: a line for each record, TAB-separated, UTF-8.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -9,11 +9,11 @@ use super::OutputError;
 use super::text_file::TextFile;
 use crate::files::PendingFile;
 
-/// A table of text that is written aside, or to standard output.
+/// A table of text under a temporary name, or on standard output.
 pub(crate) struct TextTable(TextFile);
 
 impl TextTable {
-    /// Opens the table that is named `target` in the end, or standard output where that is `-`.
+    /// Opens the table that will be named `target`, or standard output for `-`.
     pub(crate) fn create(target: &Path) -> Result<TextTable, OutputError> {
         TextFile::create(target).map(TextTable)
     }
@@ -27,24 +27,24 @@ impl TextTable {
         self.0.write(&[b"\n"])
     }
 
-    /// Writes a line whose columns are cells ([`cell`]) and which has its end.
+    /// Writes a line that consists of cells ([`cell`]) and has its line end.
     pub(crate) fn whole_line(&mut self, line: &str) -> Result<(), OutputError> {
         self.0.write(&[line.as_bytes()])
     }
 
-    /// Hands on to a reader of standard output the lines that are written so far.
+    /// Passes on the lines written so far to a reader of standard output.
     pub(crate) fn flush(&mut self) -> Result<(), OutputError> {
         self.0.flush()
     }
 
-    /// Makes the table whole on disk; it has no name yet. None where all went to standard output.
+    /// Completes the table on disk. It is not renamed yet. Returns `None` for standard output.
     pub(crate) fn finish(self) -> Result<Option<PendingFile>, OutputError> {
         self.0.finish()
     }
 }
 
-/// A cell is escaped ([`escaped`]), and one that holds `"` is within quotes, as in CSV: a row is one line, and one row, to
-/// Python's `csv`, to pandas and to everything that splits at line ends.
+/// Escapes a cell ([`escaped`]) and quotes one that holds `"`, as in CSV. A row is then one line and one row
+/// for Python's `csv`, for pandas and for everything that splits at line ends.
 pub(crate) fn cell(text: &str) -> Cow<'_, str> {
     match escaped(text) {
         text if text.contains('"') => format!("\"{}\"", text.replace('"', "\"\"")).into(),

@@ -1,4 +1,4 @@
-//! Embeddings as bytes, in the type that was asked for.
+//! Converts embeddings to bytes of the requested type.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use super::{OutputError, Row};
 /// The type of the values in a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OutputDtype {
-    /// float32, as the model gives them.
+    /// float32, the model's own type.
     #[default]
     F32,
     /// float16: half the bytes, 11 significant bits, up to 65,504.
@@ -19,7 +19,7 @@ pub enum OutputDtype {
 }
 
 impl OutputDtype {
-    /// Bytes of a value.
+    /// Returns the bytes of a value.
     #[must_use]
     pub fn bytes(self) -> usize {
         match self {
@@ -28,11 +28,11 @@ impl OutputDtype {
         }
     }
 
-    /// Puts the values of `row` behind `bytes`, little-endian, rounded to the nearest.
+    /// Appends the values of `row` to `bytes`, little-endian, rounded to the nearest.
     ///
     /// # Errors
     ///
-    /// Where a value is too large for the type: infinity would pass for an embedding.
+    /// Returns an error if a value is too large for the type: infinity would look like an embedding.
     pub(super) fn encode(self, row: &Row, values: &[f32], bytes: &mut Vec<u8>) -> Result<(), OutputError> {
         let start = bytes.len();
         bytes.resize(start + values.len() * self.bytes(), 0);
@@ -94,9 +94,9 @@ mod tests {
     }
 
     #[test]
-    fn values_are_rounded_to_the_nearest_behind_what_is_there() {
+    fn values_are_rounded_to_the_nearest_and_appended() {
         assert_eq!(encode(OutputDtype::F32, &[1.0]).unwrap(), [7, 0, 0, 0x80, 0x3f]);
-        // 1 + 2^-11 lies between two float16 and goes to the even one; a little more goes up.
+        // 1 + 2^-11 lies between two float16 values and rounds to the even one; a little more rounds up.
         assert_eq!(encode(OutputDtype::F16, &[1.000_488_3, 1.000_489]).unwrap(), [7, 0, 0x3c, 1, 0x3c]);
         assert_eq!(encode(OutputDtype::Bf16, &[1.0, -70_000.0]).unwrap(), [7, 0x80, 0x3f, 0x89, 0xc7]);
     }

@@ -12,14 +12,16 @@ const NUCLEOTIDE: &str = "nucleotide";
 /// The directory of the protein model, in published bundles.
 const PROTEIN: &str = "peptide";
 
-/// How the scores of records are calibrated.
+/// The file with the calibration of record scores.
 const CALIBRATION: &str = "record_calibration.json";
 
-/// Both models of `virpack predict` and their classifiers in one directory, as `training/` exports them: `nucleotide/`
-/// and `peptide/` are directories of models, `classifier_N.safetensors` scores open frames of chunks of `N` bases, and
-/// `nucleotide_classifier_N.safetensors`, where it is there, chunks without any. `record_calibration.json`,
-/// where it is there, says how the scores of records are calibrated. Where the nucleotide model is a
-/// convolutional codon model, the classifiers are joint: each is of chunks without an open frame, too.
+/// Both models of `virpack predict` and their classifiers in one directory, as `training/` exports them.
+///
+/// `nucleotide/` and `peptide/` are model directories. `classifier_N.safetensors` scores open frames of
+/// chunks of `N` bases, and `nucleotide_classifier_N.safetensors`, which may be missing, scores chunks
+/// without any. `record_calibration.json`, which may be missing, calibrates the scores of records. If the
+/// nucleotide model is a convolutional codon model, the classifiers are joint: each also scores chunks
+/// without an open frame.
 ///
 /// ```
 /// use virpack_core::predict::Bundle;
@@ -36,12 +38,12 @@ pub struct Bundle {
 }
 
 impl Bundle {
-    /// Looks what is in the directory.
+    /// Lists what the directory holds.
     ///
     /// # Errors
     ///
-    /// [`Error::NoBundle`] where a model or every classifier is missing, [`Error::Calibration`],
-    /// [`Error::Model`].
+    /// Returns [`Error::NoBundle`] if a model or every classifier is missing, and [`Error::Calibration`] or
+    /// [`Error::Model`] for a file that cannot be read.
     pub fn open(location: &Location) -> Result<Self, Error> {
         location.check()?;
         let missing = |missing| Err(Error::NoBundle { path: location.path(), missing });
@@ -62,37 +64,38 @@ impl Bundle {
         Ok(Bundle { location: location.clone(), lengths, calibration })
     }
 
-    /// The lengths of chunks that its classifiers are for, shortest first; at least one.
+    /// Returns the chunk lengths that its classifiers are for, shortest first; at least one.
     #[must_use]
     pub fn lengths(&self) -> &[usize] {
         &self.lengths
     }
 
-    /// How the scores of records are calibrated, if it says so.
+    /// Returns the calibration of record scores, if it has one.
     #[must_use]
     pub fn calibration(&self) -> Option<&RecordCalibration> {
         self.calibration.as_ref()
     }
 
-    /// What it is called: its path.
+    /// Returns its name, which is its path.
     pub(super) fn name(&self) -> String {
         self.location.to_string()
     }
 
-    /// The nucleotide model.
+    /// Returns the nucleotide model.
     #[must_use]
     pub fn nucleotide_model(&self) -> Location {
         self.location.join(NUCLEOTIDE)
     }
 
-    /// The protein model.
+    /// Returns the protein model.
     #[must_use]
     pub fn protein_model(&self) -> Location {
         self.location.join(PROTEIN)
     }
 
-    /// The classifier of open frames for chunks of `length` bases ([`DEFAULT_LENGTH`] where that is not said), and
-    /// that of chunks without any: those whose length is the nearest, and the longer of two.
+    /// Returns the classifier of open frames for chunks of `length` bases ([`DEFAULT_LENGTH`] if `None`), and
+    /// the classifier of chunks without any. Their length is the nearest one; of two equally near, the
+    /// longer.
     #[must_use]
     pub fn classifiers(&self, length: Option<NonZeroUsize>) -> (Location, Option<Location>) {
         let length = length.unwrap_or(DEFAULT_LENGTH).get();

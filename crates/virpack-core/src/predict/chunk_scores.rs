@@ -1,30 +1,30 @@
-//! The scores of a chunk's frames, or of it as a whole.
+//! The scores of a chunk's frames, or of the chunk as a whole.
 
 use std::io::{self, ErrorKind};
 
 use crate::calls::Scores;
 
-/// What the classifiers have said of a chunk.
+/// The classifiers' scores for a chunk.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct ChunkScores {
-    /// Those of each open frame.
+    /// The scores of each open frame.
     pub(super) frames: Vec<Scores>,
-    /// The highest of its two strands, or its own, where it has no open frame and was scored.
+    /// Without an open frame: the higher score of its two strands, or its own score, if it was scored.
     pub(super) whole: Option<Scores>,
 }
 
 impl ChunkScores {
-    /// Whether there are none: the chunk has nothing that can be scored.
+    /// Returns whether there are no scores, because nothing in the chunk can be scored.
     pub(super) fn is_empty(&self) -> bool {
         self.frames.is_empty() && self.whole.is_none()
     }
 
-    /// Appends them to `bytes`: the frames' and then the chunk's own.
+    /// Appends the scores to `bytes`: those of the frames, then the chunk's own.
     pub(super) fn encode(&self, bytes: &mut Vec<u8>) {
         bytes.extend(self.frames.iter().chain(&self.whole).flat_map(|scores| scores.to_le_bytes()));
     }
 
-    /// Those of a chunk with so many frames.
+    /// Reads the scores of a chunk with `frames` open frames, and its own score if `whole`.
     pub(super) fn decode(bytes: &[u8], frames: usize, whole: bool) -> io::Result<Self> {
         let (scores, rest) = bytes.as_chunks();
         if scores.len() != frames + usize::from(whole) || !rest.is_empty() {
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn scores_come_back_for_a_chunk_of_that_shape_alone() {
+    fn scores_are_read_back_only_for_a_chunk_of_their_shape() {
         let of = |frames: &[[f32; 2]], whole: Option<[f32; 2]>| ChunkScores {
             frames: frames.iter().copied().map(Scores::of_classes).collect(),
             whole: whole.map(Scores::of_classes),

@@ -1,4 +1,4 @@
-//! What scores open frames, and chunks without any.
+//! The classifiers of open frames, and of chunks without any.
 
 use virpack_seq::frames::Pair;
 
@@ -12,14 +12,14 @@ use virpack_model::classifier::Classifier;
 /// The classifiers of a run.
 #[derive(Debug)]
 pub(super) struct Classifiers {
-    /// Of open frames, and where it is joint of chunks without one.
+    /// For open frames; a joint classifier also takes chunks without one.
     pub(super) frames: Classifier,
-    /// Of the nucleotides of chunks without one.
+    /// For the nucleotides of chunks without an open frame.
     pub(super) nucleotides: Option<Classifier>,
 }
 
 impl Classifiers {
-    /// Opens them, and checks that they are for chunks of one length.
+    /// Opens the classifiers and checks that they are for chunks of one length.
     pub(super) fn open(options: &PredictOptions) -> Result<Self, Error> {
         let frames = Classifier::at(&options.classifier)?;
         let nucleotides = options.nucleotide_classifier.as_ref().map(Classifier::at).transpose()?;
@@ -33,18 +33,18 @@ impl Classifiers {
         Ok(Classifiers { frames, nucleotides })
     }
 
-    /// The same for another thread: the weights are shared, and no thread waits for another's products.
+    /// Returns a copy for another thread. It shares the weights, and no thread waits for another's products.
     pub(super) fn beside(&self) -> Result<Self, Error> {
         let nucleotides = self.nucleotides.as_ref().map(Classifier::beside).transpose()?;
         Ok(Classifiers { frames: self.frames.beside()?, nucleotides })
     }
 
-    /// What they take of models of these settings.
+    /// Returns what the classifiers take from models with these settings.
     pub(super) fn features(&self, configs: &Pair<ModelConfig>) -> Result<Features, Error> {
         Features::of(configs, &self.frames, self.nucleotides.as_ref())
     }
 
-    /// The scores of rows of frames, and of whole chunks.
+    /// Returns the scores of rows of frames, and of rows of whole chunks.
     pub(super) fn scores(&self, rows: &Rows) -> Result<[Vec<Scores>; 2], Error> {
         let scores = |classifier: &Classifier, features: &[f32]| -> Result<Vec<_>, Error> {
             Ok(classifier.scores(features)?.into_iter().map(Scores::of_classes).collect())

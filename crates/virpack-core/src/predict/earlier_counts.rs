@@ -1,17 +1,17 @@
-//! What an earlier run had scored, counted.
+//! Counts of what an earlier run had scored.
 
 use virpack_seq::frames::Chunk;
 
-/// What an earlier run had scored.
+/// Counts of what an earlier run had scored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EarlierCounts {
-    /// Records of which it had scored every chunk that can be.
+    /// Records of which every chunk that can be scored was scored.
     pub records: u64,
-    /// Chunks.
+    /// Chunks that were scored.
     pub chunks: u64,
-    /// Bases in these, those counted twice that two of them share.
+    /// Bases in these chunks; bases that two chunks share count twice.
     pub bases: u64,
-    /// Open frames of these.
+    /// Open frames in these chunks.
     pub frames: u64,
 }
 

@@ -3,7 +3,7 @@
 use std::ops::{Deref, Range};
 use std::sync::Arc;
 
-/// The embedding of a sequence: a row of what a device has computed at once. Copies share its memory.
+/// The embedding of a sequence: one row of a device's result. Clones share the memory of that result.
 #[derive(Clone, Debug)]
 pub(super) struct Embedding {
     rows: Arc<Vec<f32>>,
@@ -11,7 +11,7 @@ pub(super) struct Embedding {
 }
 
 impl Embedding {
-    /// Returns the embeddings in rows of `width` values, in order.
+    /// Splits rows of `width` values into embeddings, in order.
     pub(super) fn of_rows(rows: Vec<f32>, width: usize) -> impl Iterator<Item = Embedding> {
         let count = rows.len() / width.max(1);
         let rows = Arc::new(rows);

@@ -1,4 +1,4 @@
-//! One of the two models at work.
+//! The runner of one of the two models.
 
 use std::time::Duration;
 
@@ -6,20 +6,20 @@ use crate::progress::ModelProgress;
 use crate::runner::{AsyncInferenceRunner, DeviceTally};
 use virpack_device::Work;
 
-/// A model that runs batches of frames.
+/// One of the two models, running batches of frames.
 pub(super) struct EncoderRunner {
-    /// Which of the two it is.
+    /// The model's name, `nucleotide` or `protein`.
     pub(super) name: &'static str,
     pub(super) runner: AsyncInferenceRunner,
-    /// Whether all its results have come.
+    /// Whether all its results have been received.
     pub(super) is_over: bool,
-    /// Width of its embeddings.
+    /// Width of its embeddings, in values.
     pub(super) width: usize,
-    /// Work of a token, beside one of the other model.
+    /// Work per token, relative to the other model.
     pub(super) cost: f64,
     /// Most tokens in a batch.
     pub(super) token_budget: usize,
-    /// Its devices, for people.
+    /// Its devices, as shown to people.
     pub(super) device_names: Vec<String>,
 }
 
@@ -28,20 +28,20 @@ pub(super) struct EncoderRunner {
 pub(super) struct DeviceWork {
     /// The model.
     pub(super) model: &'static str,
-    /// The device, for people.
+    /// The device, as shown to people.
     pub(super) name: String,
     /// Most tokens in a batch.
     pub(super) token_budget: usize,
-    /// What it has done.
+    /// The batches that it has run.
     pub(super) tally: DeviceTally,
-    /// What its bits depend on beside records, weights and precision, a line each.
+    /// What its bits depend on apart from records, weights and precision, one line each.
     pub(super) computed_by: Vec<String>,
-    /// What its time went to, for both models where it runs both.
+    /// What its time was spent on; for both models if it runs both.
     pub(super) work: Option<Work>,
 }
 
 impl EncoderRunner {
-    /// How far it is with as many tokens as have been read for it.
+    /// Returns its progress, given the tokens that have been read for it so far.
     pub(super) fn progress(&self, tokens: u64) -> ModelProgress {
         ModelProgress {
             model: Some(self.name),
@@ -52,13 +52,13 @@ impl EncoderRunner {
         }
     }
 
-    /// Time that its devices computed, the mean over the devices.
+    /// Returns the time that its devices computed, as the mean over the devices.
     pub(super) fn busy(&self) -> Duration {
         let tallies = self.runner.tallies();
         tallies.iter().map(|tally| tally.busy).sum::<Duration>() / tallies.len().max(1) as u32
     }
 
-    /// What each of its devices has done.
+    /// Returns the work of each of its devices.
     pub(super) fn devices(&self) -> impl Iterator<Item = DeviceWork> {
         let &EncoderRunner { name: model, token_budget, .. } = self;
         let accounts = self.runner.computed_by().into_iter().zip(self.runner.work());

@@ -1,4 +1,5 @@
-//! The two models that embed frames: opened, checked against the classifier, put on their devices, started.
+//! Opens the two models that embed frames, checks them against the classifier, loads them onto devices and
+//! starts them.
 
 use std::sync::Arc;
 use virpack_device::{Device, Dtype, Pool};
@@ -23,32 +24,32 @@ use virpack_model::Location;
 use virpack_model::ModelConfig;
 use virpack_model::weights::Weights;
 
-/// What the models are called.
+/// The names of the models.
 const NAMES: Pair<&str> = Pair { nucleotide: "nucleotide", protein: "protein" };
 
-/// The files of the models that take part, looked at and not yet read.
+/// The files of the models that are needed, opened but not yet read.
 pub(super) struct EncoderFiles {
     weights: Pair<Option<Weights>>,
     features: Features,
 }
 
-/// The models that take part, on their devices.
+/// The models that are needed, on their devices.
 pub(super) struct Encoders<B: Device>(Pair<Option<EncoderCopies<B>>>);
 
-/// A model on its devices, at least one.
+/// A model on one or more devices.
 struct EncoderCopies<B: Device> {
-    /// Which of the two it is.
+    /// The model's name, `nucleotide` or `protein`.
     name: &'static str,
     devices: Vec<LoadedModel<B>>,
     lengths: LengthPolicy,
-    /// How its hidden states become embeddings.
+    /// How its hidden states are pooled into an embedding.
     pool: Pool,
     /// Most tokens in a batch of the run that this one resumes.
     earlier_budget: Option<usize>,
 }
 
 impl EncoderFiles {
-    /// Opens both models and checks that the classifiers take what they give.
+    /// Opens both models and checks that the classifiers take their embeddings.
     pub(super) fn open(models: &Pair<Location>, classifiers: &Classifiers) -> Result<Self, Error> {
         let weights = models.as_ref().try_map(Weights::at)?;
         let configs = weights.as_ref().try_map(ModelConfig::of)?;
@@ -56,7 +57,7 @@ impl EncoderFiles {
             Pair { nucleotide: ("nucleotide_model", "DNABERT-S"), protein: ("protein_model", "ESM-2") };
         configs.as_ref().zip(weights.as_ref()).zip(expected).try_map(
             |((config, weights), (option, wanted))| match (config, config.family()) {
-                // virpack's own model of nucleotides.
+                // virpack's own nucleotide model.
                 (ModelConfig::CodonConv(_), _) if wanted == expected.nucleotide.1 => Ok(()),
                 (_, given) if given != wanted => {
                     Err(Error::WrongModel { path: weights.path().to_owned(), option, given, wanted })
@@ -70,12 +71,12 @@ impl EncoderFiles {
         Ok(EncoderFiles { weights, features })
     }
 
-    /// What the models read of a chunk, and how that becomes rows.
+    /// Returns what the models read from a chunk, and how it becomes rows.
     pub(super) fn features(&self) -> Features {
         self.features
     }
 
-    /// What a user should know of the weights, each behind the model's name.
+    /// Returns what a user should know about the weights, each note after the model's name.
     pub(super) fn notes(&self) -> Vec<String> {
         let named = |(name, weights): (&str, &Weights)| {
             let notes = weights.notes().into_iter();
@@ -84,8 +85,8 @@ impl EncoderFiles {
         self.named().flat_map(named).collect()
     }
 
-    /// All files of the models, and the classifiers', each behind what it is here; those of one kind are next
-    /// to each other.
+    /// Returns all files of the models and classifiers, each after its description. Files of one description
+    /// are adjacent.
     pub(super) fn files(&self, classifiers: &Classifiers) -> Vec<(String, Location)> {
         let both = [Some(&classifiers.frames), classifiers.nucleotides.as_ref()];
         let both = ["classifier", "nucleotide classifier"].into_iter().zip(both);
@@ -103,7 +104,7 @@ impl EncoderFiles {
         files
     }
 
-    /// The models that take part, each behind its name.
+    /// Returns the models that are needed, each after its name.
     fn named(&self) -> impl Iterator<Item = (&'static str, &Weights)> {
         NAMES
             .zip(self.weights.as_ref())
@@ -113,8 +114,8 @@ impl EncoderFiles {
 }
 
 impl<B: Device + 'static> Encoders<B> {
-    /// Reads the models onto their devices, and takes the memory of their batches, which have at most as many
-    /// tokens as those of the run that this one resumes had, for each model that takes part.
+    /// Reads the models onto their devices and reserves the memory of their batches. `earlier_budgets` are
+    /// the tokens of a batch in the run that this one resumes, for each model that is needed.
     pub(super) fn load(
         files: EncoderFiles,
         devices: Pair<Vec<Arc<B>>>,
@@ -136,17 +137,17 @@ impl<B: Device + 'static> Encoders<B> {
         Ok(Encoders(each.try_map(load)?))
     }
 
-    /// The devices, for people.
+    /// Returns the devices, as shown to people.
     pub(super) fn device_names(&self) -> Vec<String> {
         self.0.present().next_back().map(EncoderCopies::device_names).unwrap_or_default()
     }
 
-    /// A precision that would be faster on this machine.
+    /// Returns a precision that would be faster on this machine.
     pub(super) fn faster_dtype(&self) -> Option<Dtype> {
         self.0.present().flat_map(|copies| &copies.devices).find_map(|device| device.backend.faster_dtype())
     }
 
-    /// Most tokens in a batch of each model that takes part.
+    /// Returns the most tokens in a batch, for each model that is needed.
     pub(super) fn token_budgets(&self) -> Vec<ModelBudget> {
         let budget = |copies: &EncoderCopies<B>| ModelBudget {
             model: Some(copies.name),
@@ -155,13 +156,13 @@ impl<B: Device + 'static> Encoders<B> {
         self.0.present().map(budget).collect()
     }
 
-    /// How the sequences of each are tokenized and packed.
+    /// Returns how the sequences of each model are tokenized and packed.
     pub(super) fn inputs(&self, options: &PredictOptions) -> Result<Pair<Option<EncoderInput>>, Error> {
         let input = |copies: &EncoderCopies<B>| copies.input(options.buffer_size);
         self.0.as_ref().try_map(|copies| copies.as_ref().map(input).transpose())
     }
 
-    /// Starts running what `loader` has for them.
+    /// Starts to run the batches of `loader`.
     pub(super) fn start(
         &self,
         loader: &FrameLoader,
@@ -181,13 +182,13 @@ impl<B: Device + 'static> EncoderCopies<B> {
         self.devices.iter().map(|device| device.backend.name()).collect()
     }
 
-    /// All devices get batches of the smallest one's budget.
+    /// Returns the budget of the smallest device, which all devices get.
     fn token_budget(&self) -> usize {
         let budgets = self.devices.iter().map(|device| device.token_budget);
         self.earlier_budget.or(budgets.min()).expect("a model has a device")
     }
 
-    /// How its sequences are tokenized and packed.
+    /// Returns how its sequences are tokenized and packed.
     fn input(&self, asked: Option<usize>) -> Result<EncoderInput, Error> {
         let packer = GreedyPacker::new(PackerOptions::new(self.token_budget(), self.lengths.max_tokens()))?;
         let buffer_size = asked.unwrap_or_else(|| buffer_size(self.token_budget()));
@@ -196,7 +197,7 @@ impl<B: Device + 'static> EncoderCopies<B> {
         Ok(EncoderInput { tokenizer: Arc::clone(&self.devices[0].model.tokenizer), collator })
     }
 
-    /// Starts running its batches.
+    /// Starts to run its batches.
     fn start(
         &self,
         batches: AsyncDataLoader,

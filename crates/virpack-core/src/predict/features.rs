@@ -1,4 +1,4 @@
-//! How embeddings of a chunk become the rows that classifiers score.
+//! How the embeddings of a chunk become the rows that classifiers score.
 
 use virpack_device::Pool;
 use virpack_model::ModelConfig;
@@ -9,51 +9,50 @@ use virpack_seq::frames::{Chunk, ChunkReading, Pair, WholeChunk};
 use super::embedding::Embedding;
 use crate::Error;
 
-/// What two models read of a chunk, and how that becomes rows. A chunk has a row for each open frame; where
-/// it has none, rows of the whole chunk may take their place.
+/// What the two models read from a chunk, and how it becomes rows. A chunk has a row for each open frame. If
+/// it has none, rows of the whole chunk may replace them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Features {
-    /// VirNucPro's: a frame's embeddings by the models that the classifier takes, one behind the other. With
-    /// `strands`, another classifier takes each strand of a chunk without an open frame by its nucleotides
+    /// As in VirNucPro: a frame's embeddings by the models that the classifier takes, concatenated. With
+    /// `strands`, another classifier takes each strand of a chunk without an open frame, by its nucleotides
     /// alone.
     Frames { takes: Pair<bool>, strands: bool },
-    /// The codons of all six frames, their mean and then their largest values; an open frame's protein, or
-    /// the longest partial one; and what is known beside. The widths are those of the models' embeddings.
+    /// The mean and then the maximum of the codons of all six frames; an open frame's protein, or the longest
+    /// partial one; and four facts of the chunk. The widths are those of the models' embeddings.
     Joint { widths: Pair<usize> },
 }
 
-/// Facts of a joint row: an open frame, a partial one, the share of frames that are open, the share of G and
-/// C.
+/// Facts in a joint row: open frame, partial frame, share of open frames, share of G and C.
 const FACTS: usize = 4;
 
-/// The rows of chunks, for the classifiers.
+/// The rows of chunks, as classifiers take them.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Rows {
-    /// Of open frames.
+    /// Rows of open frames.
     pub(super) frames: Vec<f32>,
-    /// Of chunks without one.
+    /// Rows of chunks without an open frame.
     pub(super) whole: Vec<f32>,
 }
 
 impl Rows {
-    /// Removes all rows, and keeps their memory.
+    /// Removes all rows and keeps their memory.
     pub(super) fn clear(&mut self) {
         self.frames.clear();
         self.whole.clear();
     }
 }
 
-/// What the rows of a chunk take beside its embeddings.
+/// What the rows of a chunk hold apart from its embeddings.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ChunkFacts {
-    /// How many embeddings it has.
+    /// The number of its embeddings.
     pub(super) embeddings: usize,
-    /// Its open frames.
+    /// The number of its open frames.
     pub(super) frames: usize,
     pub(super) whole: WholeFacts,
 }
 
-/// What else is read of a chunk: [`WholeChunk`] without its sequences.
+/// What is read from a chunk as a whole: [`WholeChunk`] without its sequences.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum WholeFacts {
     Nothing,
@@ -62,7 +61,7 @@ pub(super) enum WholeFacts {
 }
 
 impl WholeFacts {
-    /// Returns those of a chunk.
+    /// Returns the facts of a chunk.
     pub(super) fn of(chunk: &Chunk) -> Self {
         match &chunk.whole {
             WholeChunk::Nothing => WholeFacts::Nothing,
@@ -75,7 +74,7 @@ impl WholeFacts {
         }
     }
 
-    /// Returns how many rows are of the whole chunk, which has so many open frames.
+    /// Returns the number of rows of the whole chunk, given the number of its open frames.
     pub(super) fn rows(self, frames: usize) -> usize {
         match self {
             WholeFacts::Nothing => 0,
@@ -86,12 +85,12 @@ impl WholeFacts {
 }
 
 impl Features {
-    /// What the classifier of open frames, and that of nucleotides where there is one, take of models of
-    /// these settings.
+    /// Returns what the classifier of open frames, and the nucleotide classifier if there is one, take from
+    /// models with these settings.
     ///
     /// # Errors
     ///
-    /// Classifiers that do not fit the models.
+    /// Returns an error for classifiers that do not fit the models.
     pub(super) fn of(
         configs: &Pair<ModelConfig>,
         frames: &Classifier,
@@ -128,7 +127,7 @@ impl Features {
         }
     }
 
-    /// Which models take part.
+    /// Returns which models are needed.
     pub(super) fn needs(self) -> Pair<bool> {
         match self {
             Features::Frames { takes, strands } => Pair { nucleotide: takes.nucleotide || strands, ..takes },
@@ -136,7 +135,7 @@ impl Features {
         }
     }
 
-    /// How each model's hidden states become an embedding.
+    /// Returns how each model's hidden states are pooled.
     pub(super) fn pools(self) -> Pair<Pool> {
         match self {
             Features::Frames { .. } => Pair { nucleotide: Pool::Mean, protein: Pool::Mean },
@@ -144,7 +143,7 @@ impl Features {
         }
     }
 
-    /// What the models read of a chunk.
+    /// Returns what the models read from a chunk.
     pub(super) fn reading(self) -> ChunkReading {
         match self {
             Features::Frames { takes, strands } => ChunkReading::OpenFrames { frames: takes, strands },
@@ -152,7 +151,7 @@ impl Features {
         }
     }
 
-    /// The sequences whose embeddings a chunk's rows take, each with its model.
+    /// Returns the sequences whose embeddings a chunk's rows take, each with its model.
     pub(super) fn sequences(self, chunk: &Chunk) -> impl Iterator<Item = (Alphabet, u64)> {
         let takes = match self {
             Features::Frames { takes, .. } => takes,
@@ -181,21 +180,21 @@ impl Features {
     }
 }
 
-/// How many rows of a chunk are of it as a whole.
+/// Returns the number of rows of the chunk as a whole.
 pub(super) fn whole_rows(chunk: &Chunk) -> usize {
     WholeFacts::of(chunk).rows(chunk.frames.len())
 }
 
-/// Values of a joint row, for embeddings of these widths.
+/// Returns the values in a joint row, for embeddings of these widths.
 fn joint_width(widths: Pair<usize>) -> usize {
     2 * widths.nucleotide + widths.protein + FACTS
 }
 
-/// The proteins of a joint row.
+/// The proteins in a joint row.
 struct JointProteins<'a> {
-    /// Of open frames.
+    /// The proteins of open frames.
     open: &'a [Embedding],
-    /// Of a chunk without one.
+    /// The longest partial protein of a chunk without an open frame.
     partial: Option<&'a Embedding>,
 }
 
@@ -227,7 +226,7 @@ fn joint_rows(
     }
 }
 
-/// Writes the mean of embeddings over zeros, then their largest values; zeros stay where there is none.
+/// Writes the mean and then the maximum of the embeddings over zeros. Without embeddings the zeros remain.
 fn add_mean_and_largest(embeddings: &[Embedding], to: &mut [f32]) {
     let (mean, largest) = to.split_at_mut(to.len() / 2);
     if let Some(first) = embeddings.first() {

@@ -1,4 +1,4 @@
-//! The names of what a run writes.
+//! The names of the files that a run writes.
 
 use std::path::{Path, PathBuf};
 
@@ -17,14 +17,14 @@ impl Files {
         Files { calls: CallFiles::in_directory(directory), frames, run_json }
     }
 
-    /// All that may be begun under temporary names.
+    /// Returns all paths that may exist under temporary names.
     pub(crate) fn begun(&self) -> Vec<PathBuf> {
         let mut begun = self.calls.begun();
         begun.extend([self.frames.clone(), self.run_json.clone()]);
         begun
     }
 
-    /// All but the directory of plots.
+    /// Returns all files, without the directory of plots.
     pub(super) fn all(&self) -> impl Iterator<Item = &Path> {
         [&*self.frames, &*self.run_json].into_iter().chain(self.calls.all())
     }

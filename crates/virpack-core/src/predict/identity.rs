@@ -1,7 +1,7 @@
-//! What a run is of: all that shapes the scores of its chunks, for another run to compare.
+//! The identity of a run: everything that shapes the scores of its chunks, for another run to compare.
 //!
-//! What only shapes the tables is not in it (what is called viral, the columns, pictures, the inputs' names): a run that
-//! resumes may change that, as nothing of it is in a part.
+//! It leaves out what shapes only the tables: the call thresholds, the columns, the plots and the inputs'
+//! names. A resumed run may change these, because no part holds them.
 
 use virpack_device::Dtype;
 use virpack_model::{ChecksumThread, FileChecksum, sha256_of_all, size_and_sha256};
@@ -11,7 +11,7 @@ use super::PredictOptions;
 use crate::identity::{Identity, PendingIdentity};
 
 impl PredictOptions {
-    /// All that shapes the tables, from what shapes the scores in them.
+    /// Returns everything that shapes the tables, given what shapes their scores.
     pub(super) fn of_tables(&self, scores: Identity, chunk_length: usize) -> Identity {
         let mut identity = scores;
         self.outputs().identify(&self.scoring(chunk_length), &mut identity);
@@ -27,8 +27,8 @@ impl PredictOptions {
     }
 }
 
-/// Models and classifiers, and how records are cut for them. `kinds` says what each of `files` is: a
-/// model's file, a classifier; those of one kind stand side by side.
+/// Returns models, classifiers and how records are cut. `kinds` describes each of `files`, as a model's file
+/// or a classifier; files of one kind are adjacent.
 pub(super) fn of_judges(frames: &FrameOptions, kinds: &[String], files: &[FileChecksum]) -> Identity {
     let mut identity = Identity::default();
     identity.set("virpack", env!("CARGO_PKG_VERSION"));
@@ -46,7 +46,7 @@ pub(super) fn of_judges(frames: &FrameOptions, kinds: &[String], files: &[FileCh
     identity
 }
 
-/// All that shapes the scores but the inputs, by these judges.
+/// Returns everything that shapes the scores, except the inputs.
 pub(super) fn of_scores(options: &PredictOptions, judges: Identity, dtype: Dtype) -> Identity {
     let auto = |number: Option<usize>| number.map_or("auto".to_owned(), |number| number.to_string());
     let mut identity = judges;
@@ -57,7 +57,7 @@ pub(super) fn of_scores(options: &PredictOptions, judges: Identity, dtype: Dtype
     identity
 }
 
-/// With the inputs; hashing them may take a while.
+/// Adds the inputs. The result hashes them, which may take a while.
 pub(super) fn with_inputs(identity: Identity, inputs: ChecksumThread) -> PendingIdentity {
     Box::new(move || {
         let checksums = inputs.finish()?;
@@ -65,7 +65,7 @@ pub(super) fn with_inputs(identity: Identity, inputs: ChecksumThread) -> Pending
     })
 }
 
-/// With inputs of these sizes and SHA-256.
+/// Adds inputs of these sizes and SHA-256.
 pub(super) fn with_sums<'a>(
     mut identity: Identity,
     inputs: impl ExactSizeIterator<Item = (u64, &'a str)>,

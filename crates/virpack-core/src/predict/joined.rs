@@ -1,5 +1,5 @@
-//! The directory of a run whose scores are there already, as those of a plan's parts are: records and
-//! their scored chunks go in, in input order, and the files that a run over all inputs writes come out.
+//! Writes the directory of a run whose scores exist already, as those of a plan's parts do. It takes records
+//! and their scored chunks, in input order, and writes the files that one run over all inputs writes.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -23,64 +23,65 @@ use crate::output::is_stdout;
 use crate::resume::{Remake, ResumeDir, describe};
 use crate::run_json::read;
 
-/// The directory of a run, while records and their scored chunks go in.
+/// The tables of a run, while records and their scored chunks are added.
 pub(crate) struct JoinedTables<'a> {
     options: &'a PredictOptions,
     length: NonZeroUsize,
     tables: Tables<'a>,
     begun: Instant,
-    /// None: standard output has none. The first takes its folder away when it ends.
+    /// Standard output has none. `remake` removes its folder when it is dropped.
     remake: Option<Remake>,
     directory: Option<NewDirectory>,
     replace: bool,
 }
 
-/// What is known of the run from elsewhere.
+/// Facts of the run that were recorded elsewhere.
 pub(crate) struct JoinedFacts<'a> {
     /// The inputs as they were when they were scored.
     pub(crate) inputs: Vec<&'a CutInput>,
-    /// How they were read again.
+    /// How they were read the second time.
     pub(crate) reading: &'a ReadProgress,
-    /// Models and classifiers, and how records were cut.
+    /// Models, classifiers and how records were cut.
     pub(crate) identity: Identity,
-    /// Their files.
+    /// The files of models and classifiers.
     pub(crate) files: Vec<FileChecksum>,
     pub(crate) dtype: Dtype,
-    /// The kinds of devices that have computed, for people.
+    /// The kinds of devices that computed, as shown to people.
     pub(crate) device: String,
     pub(crate) frames: FrameCounters,
     pub(crate) first_odd: Option<Arc<str>>,
     pub(crate) tokens: Pair<u64>,
-    /// What `run.json` says of the plan.
+    /// The plan's entry in `run.json`.
     pub(crate) plan: Value,
 }
 
 impl PredictOptions {
-    /// Checks that the tables can be made of what is scored already: their names are free, shares are
-    /// shares. `inputs` are the inputs' paths.
+    /// Checks that the tables can be written from existing scores: their names are free, and shares are at
+    /// most 1. `inputs` are the paths of the inputs.
     ///
     /// # Errors
     ///
-    /// The first of them that is not so.
+    /// Returns the first failed check.
     pub(crate) fn check_joined(&self, inputs: &[Input]) -> Result<(), Error> {
         self.outputs().check()?;
         if is_stdout(&self.output) {
             return self.check_stdout();
         }
         NewDirectory::check(&self.output)?;
-        // Whether one was killed as it named its files is known once the directory is taken.
+        // Only the locked directory can show whether a run was killed while it renamed its files.
         let may_be_torn = ResumeDir::inside(&self.output).is_there();
         self.check_names(self.force || may_be_torn, inputs)
     }
 }
 
 impl<'a> JoinedTables<'a> {
-    /// Makes the directory where it is missing, takes it, and opens the tables; chunks have `length`
-    /// bases. `inputs` are the inputs' paths.
+    /// Creates the directory if it is missing, locks it and opens the tables. Chunks have `length` bases;
+    /// `inputs` are the paths of the inputs.
     ///
     /// # Errors
     ///
-    /// A directory in use or with an unfinished run, and names that are taken.
+    /// Returns an error for a directory that is in use or holds an unfinished run, and for names that are
+    /// taken.
     pub(crate) fn create(
         options: &'a PredictOptions,
         length: NonZeroUsize,
@@ -103,11 +104,11 @@ impl<'a> JoinedTables<'a> {
         Ok(self.tables.write_record(record, chunks)?)
     }
 
-    /// Completes all tables and gives them their names, `run.json` last.
+    /// Completes all tables and renames them, `run.json` last.
     ///
     /// # Errors
     ///
-    /// What keeps a file from being written; a name that was taken meanwhile.
+    /// Returns the error of a file that cannot be written, or of a name that was taken meanwhile.
     pub(crate) fn finish(self, facts: JoinedFacts<'_>) -> Result<PredictSummary, Error> {
         let JoinedTables { options, length, tables, begun, remake, directory, replace } = self;
         let JoinedFacts { inputs, reading, identity, files, dtype, device, plan, .. } = facts;
@@ -127,7 +128,7 @@ impl<'a> JoinedTables<'a> {
             report: Map::new(),
         };
         let mut report = run_json::of(options, &options.frames_of(length), &device, &joined, &files);
-        // The parts were computed elsewhere, in times that are not this process's.
+        // The parts were computed elsewhere: their times are not this process's.
         report.insert("seconds".to_owned(), json!({ "all": joined.elapsed.as_secs_f64() }));
         report.insert("rates".to_owned(), Value::Null);
         report.insert("plan".to_owned(), plan);

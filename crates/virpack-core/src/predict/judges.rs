@@ -1,4 +1,4 @@
-//! Models and classifiers: loaded, and what their files and the run are.
+//! Models and classifiers: loading them, and the identity of their files and of the run.
 
 use std::sync::Arc;
 use virpack_device::{Device, Dtype};
@@ -24,30 +24,30 @@ use crate::resume::Session;
 use virpack_model::hub::load_again;
 use virpack_model::{ChecksumThread, FileChecksum, Location};
 
-/// All that judges, ready to run.
+/// The loaded models and classifiers of a run.
 pub(super) struct Judges<B: Device> {
     pub(super) classifiers: Classifiers,
-    /// What the models read of a chunk, and how that becomes rows.
+    /// What the models read from a chunk, and how it becomes rows.
     pub(super) features: Features,
     encoders: Encoders<B>,
-    /// How records become frames.
+    /// How records are cut into frames.
     pub(super) frames: FrameOptions,
     /// The files of models and classifiers.
     pub(super) files: Vec<FileChecksum>,
     /// These files, and how records are cut.
     pub(super) own_identity: Identity,
-    /// All that shapes the scores but the inputs.
+    /// Everything that shapes the scores, except the inputs.
     pub(super) identity: Identity,
-    /// What is computed in.
+    /// The precision of the computation.
     pub(super) dtype: Dtype,
 }
 
 impl<B: Device + 'static> Judges<B> {
-    /// Loads what judges in a run, and downloads damaged files of it again where that is wanted.
+    /// Loads models and classifiers. Downloads damaged files again, if the options allow it.
     ///
     /// # Errors
     ///
-    /// What keeps it from being loaded; that the output of the run is complete already.
+    /// Returns the first failure, and an error if the output of the run is already complete.
     pub(super) fn load(
         devices: &Pair<Vec<Arc<B>>>,
         models: &Pair<Location>,
@@ -96,22 +96,22 @@ impl<B: Device + 'static> Judges<B> {
         Ok(Judges { classifiers, features, encoders, frames, files, own_identity, identity, dtype })
     }
 
-    /// The devices, for people.
+    /// Returns the devices, as shown to people.
     pub(super) fn device_names(&self) -> String {
         self.encoders.device_names().join("; ")
     }
 
-    /// A precision that would be faster on this machine.
+    /// Returns a precision that would be faster on this machine.
     pub(super) fn faster_dtype(&self) -> Option<Dtype> {
         self.encoders.faster_dtype()
     }
 
-    /// Most tokens in a batch of each model that takes part.
+    /// Returns the most tokens in a batch, for each model that is needed.
     pub(super) fn token_budgets(&self) -> Vec<ModelBudget> {
         self.encoders.token_budgets()
     }
 
-    /// Starts to read records, to cut and translate them, and to tokenize and pack for the models, without what `scores` has.
+    /// Starts to read, cut and translate records and to pack their frames. Skips what `scores` already holds.
     pub(super) fn loader(
         &self,
         options: &PredictOptions,
@@ -122,7 +122,7 @@ impl<B: Device + 'static> Judges<B> {
         Ok(create_frame_loader(records, self.encoders.inputs(options)?, frames)?)
     }
 
-    /// Starts to run what `loader` gives.
+    /// Starts to run the batches of `loader`.
     pub(super) fn runners(
         &self,
         options: &PredictOptions,

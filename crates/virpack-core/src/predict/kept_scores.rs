@@ -1,4 +1,4 @@
-//! The scores of chunks: those that an earlier run has kept, and those of this one, for another run to resume
+//! Stores the scores of chunks: those of an earlier run, and those of this run for a later one to resume
 //! from.
 
 use std::collections::HashMap;
@@ -15,19 +15,19 @@ use crate::Error;
 use crate::output::OutputError;
 use crate::resume::{EarlierParts, Entries, HandOn, Session};
 
-/// Where scores are kept, and the embeddings of chunks that have no scores yet.
+/// The store of scores, and of embeddings of chunks that have no scores yet.
 pub(super) struct KeptScores {
     session: Session,
     earlier: Option<EarlierParts>,
-    /// Embeddings that an earlier run has kept, for each model, by the numbers of their sequences.
+    /// Embeddings from an earlier run, for each model, by the numbers of their sequences.
     embeddings: Pair<HashMap<u64, Embedding>>,
-    /// How often embeddings are kept, and when they were last.
+    /// The interval at which embeddings are kept, and the time of the last one.
     every: Duration,
     since: Instant,
 }
 
 impl KeptScores {
-    /// Takes what an earlier run has kept, and keeps what comes, embeddings `every` so often.
+    /// Takes what an earlier run has kept. Keeps new scores, and embeddings at intervals of `every`.
     pub(super) fn open(mut session: Session, every: Duration) -> Self {
         let mut embeddings: Pair<HashMap<_, _>> = Pair::default();
         for (key, bytes) in session.take_under_way() {
@@ -40,7 +40,7 @@ impl KeptScores {
         KeptScores { session, earlier, embeddings, every, since: Instant::now() }
     }
 
-    /// The sequences of each model whose embeddings an earlier run has kept, by their numbers.
+    /// Returns, for each model, the numbers of the sequences whose embeddings an earlier run has kept.
     pub(super) fn known(&self) -> Pair<Arc<IndexSet>> {
         self.embeddings.as_ref().map(|embeddings| {
             let mut known = IndexSet::default();
@@ -49,18 +49,18 @@ impl KeptScores {
         })
     }
 
-    /// These embeddings.
+    /// Takes these embeddings.
     pub(super) fn take_embeddings(&mut self) -> Pair<HashMap<u64, Embedding>> {
         std::mem::take(&mut self.embeddings)
     }
 
-    /// Whether it is time to keep embeddings.
+    /// Returns whether embeddings are due to be kept.
     pub(super) fn is_due(&self) -> bool {
         self.session.is_kept() && self.since.elapsed() >= self.every
     }
 
     /// Keeps the embeddings of chunks that have no scores yet, each with its model and the number of its
-    /// sequence, in the place of those that were kept before.
+    /// sequence. They replace those kept before.
     pub(super) fn keep_embeddings<'a>(
         &mut self,
         embeddings: impl Iterator<Item = (Alphabet, u64, &'a Embedding)>,
@@ -71,12 +71,12 @@ impl KeptScores {
         if all.is_empty() { Ok(()) } else { self.session.keep_under_way(Embeddings(all)) }
     }
 
-    /// The chunks that an earlier run has scored, by their numbers.
+    /// Returns the numbers of the chunks that an earlier run has scored.
     pub(super) fn done(&self) -> Arc<IndexSet> {
         self.session.finished()
     }
 
-    /// The scores of a chunk that an earlier run has kept; each can be asked for once, in input order.
+    /// Takes the scores of a chunk from an earlier run. Each chunk can be taken once, in input order.
     pub(super) fn take(&mut self, chunk: &Chunk) -> Result<ChunkScores, OutputError> {
         let earlier = self.earlier.as_mut().expect("a chunk is done where an earlier run has it");
         earlier
@@ -88,24 +88,24 @@ impl KeptScores {
         if scored.is_empty() { Ok(()) } else { self.session.keep(ScoredChunks(scored)) }
     }
 
-    /// The session that keeps them, to be ended.
+    /// Returns the session, for the caller to end.
     pub(super) fn finish(self) -> Session {
         self.session
     }
 }
 
-/// The key of an embedding in a part: twice the number of its sequence, and one more for the protein model.
+/// Returns the key of an embedding in a part: twice the number of its sequence, plus 1 for the protein model.
 fn key(alphabet: Alphabet, number: u64) -> u64 {
     2 * number + u64::from(alphabet == Alphabet::Proteins)
 }
 
-/// The model and the number of the sequence that [`key`] made a key of.
+/// Returns the model and the sequence number of a [`key`].
 fn from_key(key: u64) -> (Alphabet, u64) {
     let alphabet = if key.is_multiple_of(2) { Alphabet::Nucleotides } else { Alphabet::Proteins };
     (alphabet, key / 2)
 }
 
-/// Chunks by their numbers, for a part to hold.
+/// Scores by chunk number, as entries of a part.
 struct ScoredChunks(Vec<(u64, ChunkScores)>);
 
 impl Entries for ScoredChunks {
@@ -119,7 +119,7 @@ impl Entries for ScoredChunks {
     }
 }
 
-/// Embeddings, each with its [`key`].
+/// Embeddings by [`key`], as entries of a part.
 struct Embeddings(Vec<(u64, Embedding)>);
 
 impl Entries for Embeddings {

@@ -1,4 +1,4 @@
-//! What a run of `predict` is asked for.
+//! The options of a run of `predict`.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -24,7 +24,7 @@ use crate::output::{OutputError, check_all, check_apart, check_stdout_apart, is_
 use crate::resume::{CheckpointOptions, ResumeDir, SavedWork, Session};
 use crate::verdict::{ContigRule, RecordCalibration};
 
-/// What to judge, with what, to where.
+/// Inputs, models, classifiers, output and settings of a run.
 ///
 /// ```
 /// use virpack_core::model::mini;
@@ -70,9 +70,10 @@ pub struct PredictOptions {
 }
 
 impl PredictOptions {
-    /// What `virpack predict` does without further options. `inputs` are FASTA, FASTQ or BAM of nucleotides,
-    /// plain or compressed; `models` are DNABERT-S and ESM-2, `classifier` scores open frames. `output` is
-    /// the directory of the tables; `-` sends `sequences.tsv` alone to standard output, row by row.
+    /// Returns the options that `virpack predict` has by default. `inputs` are FASTA, FASTQ or BAM of
+    /// nucleotides, plain or compressed; `models` are DNABERT-S and ESM-2; `classifier` scores open frames.
+    /// `output` is the directory of the tables; `-` sends only `sequences.tsv` to standard output, row by
+    /// row.
     pub fn new<M: Into<ModelSource>>(
         inputs: Vec<Input>,
         models: [M; 2],
@@ -111,8 +112,8 @@ impl PredictOptions {
         }
     }
 
-    /// As [`PredictOptions::new`], with the name and the models of a bundle, and those of its classifiers
-    /// that are for chunks of about `length` bases, which are then cut.
+    /// Returns [`PredictOptions::new`] with the name and the models of a bundle, and with its classifiers for
+    /// chunks of about `length` bases, which also sets the chunk length.
     pub fn with_bundle(
         inputs: Vec<Input>,
         bundle: &Bundle,
@@ -133,80 +134,80 @@ impl PredictOptions {
         limits: ReadLimits,
         /// Sets the directory of the tables.
         output: impl Into<PathBuf>,
-        /// Sets what models and classifiers are called together, where they have a name.
+        /// Sets one name for models and classifiers together.
         name: impl Into<Option<String>>,
-        /// Sets the classifier of open frames; a joint one, which takes all six frames of a convolutional
-        /// codon model, is of chunks without an open frame, too.
+        /// Sets the classifier of open frames. A joint one, which takes all six frames of a convolutional
+        /// codon model, also scores chunks without an open frame.
         classifier: impl Into<Location>,
-        /// Sets the classifier of chunks without an open frame, which takes the nucleotide model's vectors
-        /// alone; None: they have no verdict, as in VirNucPro.
+        /// Sets the classifier of chunks without an open frame, which takes only the nucleotide model's
+        /// embeddings. With `None` these chunks have no verdict, as in VirNucPro.
         nucleotide_classifier: impl Into<Option<Location>>,
-        /// Sets the bases of a chunk; None: what the classifier was trained on, else [`DEFAULT_LENGTH`].
+        /// Sets the bases of a chunk; `None`: the length that the classifier was trained on, else
+        /// [`DEFAULT_LENGTH`].
         length: impl Into<Option<NonZeroUsize>>,
-        /// Sets how codons are read.
+        /// Sets the genetic code.
         genetic_code: GeneticCode,
-        /// Sets the model of the nucleotides: DNABERT-S, or a convolutional codon model with its joint
-        /// classifier.
+        /// Sets the nucleotide model: DNABERT-S, or a convolutional codon model with its joint classifier.
         nucleotide_model: impl Into<ModelSource>,
-        /// Sets the model of the proteins: ESM-2.
+        /// Sets the protein model, an ESM-2.
         protein_model: impl Into<ModelSource>,
-        /// Sets what runs the models.
+        /// Sets the devices and their precision.
         device: DeviceOptions,
-        /// Sets how long a device may hold a batch before it is given up, where another is left; None: for
-        /// ever.
+        /// Sets how long a device may hold a batch before the run continues without it, if another device is
+        /// left. `None`: without limit.
         device_timeout: impl Into<Option<Duration>>,
-        /// Sets the most tokens in a batch of either model.
+        /// Sets the most tokens in a batch, for both models.
         token_budget: impl Into<TokenBudget>,
-        /// Sets the sequences collected before packing, and within which identical ones are computed once;
-        /// None: 2,000, or more where the token budget is large.
+        /// Sets how many sequences are collected before packing. Identical ones among them are computed once.
+        /// `None`: 2,000, or more for a large token budget.
         buffer_size: impl Into<Option<usize>>,
-        /// Sets the most bytes of records in progress, by [`virpack_seq::frames::weight`], unless one record
-        /// alone has more.
+        /// Sets the most bytes of records in progress, counted by [`virpack_seq::frames::weight`]. A single
+        /// larger record is still admitted.
         most_waiting: u64,
-        /// Sets how the scores of records are calibrated, for chunks of the lengths that it knows; None: they
-        /// are not, and `fdr` is not known.
+        /// Sets the calibration of record scores, for the chunk lengths that it holds. With `None` scores are
+        /// not calibrated, and `fdr` is unknown.
         calibration: impl Into<Option<RecordCalibration>>,
-        /// Sets the least bases of a record: shorter ones have a row and are not computed.
+        /// Sets the minimum length of a record, in bases. Shorter records have a row and are not computed.
         min_length: usize,
-        /// Makes ids unique: a record whose id came before, in any input, gets a number behind it, as by
+        /// Makes ids unique: a repeated id, in any input, gets a number appended, as by
         /// [`ReadOptions::unique_ids`].
         unique_ids: bool,
-        /// Sets what is called viral.
+        /// Sets what is called viral, and how provirus candidates are found.
         calls: CallOptions,
-        /// Writes VirNucPro's two files, too, with these columns; None: does not.
+        /// Also writes VirNucPro's two files, with these columns; `None`: does not.
         compat: impl Into<Option<Compat>>,
-        /// Writes `contigs.tsv`, too, the calls of viral-pipelines by this rule; None: does not.
+        /// Also writes `contigs.tsv`, the calls of viral-pipelines by this rule; `None`: does not.
         contigs: impl Into<Option<ContigRule>>,
-        /// Draws the score along viral and uncertain records of several chunks, into `plots/`, and one
-        /// picture of all of them.
+        /// Draws the score along viral and uncertain records of several chunks, into `plots/`, and one plot
+        /// of all of them.
         plot: Option<Draw>,
-        /// Sets the most records that are drawn: the best; [`DEFAULT_MAX_PLOTS`] by default.
+        /// Sets how many records are drawn at most, the best first; [`DEFAULT_MAX_PLOTS`] by default.
         max_plots: usize,
         /// Keeps scores in `DIR/run.partial` during the run, if the inputs are files; None: does not.
         checkpoint: impl Into<Option<CheckpointOptions>>,
-        /// Replaces tables that exist, and the parts of an unfinished run.
+        /// Replaces existing tables and the parts of an unfinished run.
         force: bool,
-        /// Sets the command line that `run.json` and the page name.
+        /// Sets the command line that `run.json` and the report show.
         command: impl Into<Option<String>>,
     }
 
     downloads_setter! {
-        /// Sets how the models are downloaded, and damaged files of the cache a second time. Without, named
+        /// Sets how models are downloaded, and damaged files of the cache downloaded again. Without it, named
         /// models come from the Hub of the environment, and a damaged file ends the run.
     }
 
-    /// Finds the models, and downloads them where it must be.
+    /// Finds the models, and downloads those that are missing.
     pub(super) fn find_models(&self) -> Result<Pair<Location>, Error> {
         let models = Pair { nucleotide: &self.nucleotide_model, protein: &self.protein_model };
         models.try_map(|model| Ok(model.find(self.downloads.as_ref())?.location))
     }
 
-    /// Checks all that needs no model: the inputs are there, the classifiers are some, the tables' names are
-    /// free, shares are shares.
+    /// Checks everything that needs no model: the inputs and classifiers can be opened, the names of the
+    /// tables are free, and shares are between 0 and 1.
     ///
     /// # Errors
     ///
-    /// The first of them that is not so.
+    /// Returns the first failed check.
     pub fn check(&self) -> Result<(), Error> {
         self.outputs().check()?;
         reader::open(&self.inputs)?;
@@ -218,8 +219,8 @@ impl PredictOptions {
         self.check_names(self.force || self.session()?.replaces(), &self.inputs)
     }
 
-    /// Checks that the names of the tables are free, unless older ones are to be replaced, and not those
-    /// of `inputs`.
+    /// Checks that the names of the tables are free, unless they may be replaced, and are not those of
+    /// `inputs`.
     pub(super) fn check_names(&self, replace: bool, inputs: &[Input]) -> Result<(), Error> {
         if !self.output.exists() {
             return Ok(());
@@ -235,7 +236,7 @@ impl PredictOptions {
         }
     }
 
-    /// Checks that nothing is asked for that standard output cannot give.
+    /// Checks that the options ask for nothing that standard output cannot hold.
     pub(super) fn check_stdout(&self) -> Result<(), Error> {
         let resumes = self.checkpoint.is_some_and(|checkpoint| checkpoint.resume);
         let (option, reason) = match self.plot {
@@ -247,25 +248,25 @@ impl PredictOptions {
         Err(OutputError::NotToStdout { option, reason }.into())
     }
 
-    /// What an unfinished run into this directory has kept; None where it has finished nothing.
+    /// Returns what an unfinished run into this directory has kept; `None` if it has finished nothing.
     #[must_use]
     pub fn saved(&self) -> Option<SavedWork> {
         ResumeDir::inside(&self.output).saved()
     }
 
-    /// What an earlier run has left; nothing is kept of what goes to standard output.
+    /// Opens the session of an earlier run. Output to standard output has none.
     pub(super) fn session(&self) -> Result<Session, Error> {
         let dir = (!is_stdout(&self.output)).then(|| ResumeDir::inside(&self.output));
         Ok(Session::open(dir, &self.inputs, self.checkpoint, self.force)?)
     }
 
-    /// What is made of judged records.
+    /// Returns what is written about judged records.
     pub(crate) fn outputs(&self) -> CallOutputs {
         let draw = self.plot.map(|draw| (draw, self.max_plots));
         CallOutputs { calls: self.calls, compat: self.compat, contigs: self.contigs, draw }
     }
 
-    /// How records are scored by chunks of so many bases.
+    /// Returns how records are scored from chunks of this length, in bases.
     pub(super) fn scoring(&self, chunk_length: usize) -> RecordScoring {
         RecordScoring::new(self.calibration.as_ref(), chunk_length)
     }
@@ -276,13 +277,13 @@ impl PredictOptions {
         Ok(reader::open_with(&self.inputs, options)?)
     }
 
-    /// Begins to hash the inputs.
+    /// Starts to hash the inputs.
     pub(super) fn hash_inputs(&self) -> Result<ChecksumThread, Error> {
         let inputs = self.inputs.iter().map(|input| Location::Disk(input.path().to_owned()));
         Ok(ChecksumThread::start(inputs.collect())?)
     }
 
-    /// How records become frames, and the event that says which length is taken.
+    /// Returns how records are cut into frames, and the event that reports the chunk length.
     pub(super) fn frames(&self, classifiers: &Classifiers, features: Features) -> (FrameOptions, Event) {
         let trained = classifiers.frames.chunk_length().and_then(NonZeroUsize::new);
         let length = self.length.or(trained).unwrap_or(DEFAULT_LENGTH);

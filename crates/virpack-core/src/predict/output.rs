@@ -1,4 +1,4 @@
-//! Where a run's verdicts go: into tables in a directory.
+//! Writes a run's verdicts to tables in a directory.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -23,17 +23,17 @@ use crate::resume::{Session, describe};
 pub(super) struct PredictOutput<'a> {
     options: &'a PredictOptions,
     tables: Tables<'a>,
-    /// Whether older tables give way.
+    /// Whether existing tables may be replaced.
     replace: bool,
     /// Time spent writing.
     writing: Duration,
-    // Last: it goes when what is in it is gone. None: standard output has none.
+    // Last: dropped after what is inside it. Standard output has none.
     directory: Option<NewDirectory>,
 }
 
 impl<'a> PredictOutput<'a> {
-    /// Makes the directory where it is missing, removes what a killed run has begun, opens the tables, and begins to keep
-    /// scores; gives the place of these.
+    /// Creates the directory if it is missing, removes what a killed run has begun, opens the tables and
+    /// starts to keep scores. Returns the output and the store of scores.
     pub(super) fn create<B: Device + 'static>(
         options: &'a PredictOptions,
         judges: &mut Judges<B>,
@@ -59,13 +59,13 @@ impl<'a> PredictOutput<'a> {
         Ok((output, KeptScores::open(session, every)))
     }
 
-    /// Writes what is judged, in input order.
+    /// Writes judged items, in input order.
     pub(super) fn write(&mut self, done: Vec<ScoredItem>) -> Result<(), Error> {
         self.writing += self.tables.write_all(done)?;
         Ok(())
     }
 
-    /// Completes all tables and gives them their names, `run.json` last; the parts are then removed.
+    /// Completes all tables and renames them, `run.json` last; then removes the parts.
     pub(super) fn finish<B: Device + 'static>(
         self,
         judges: &Judges<B>,
@@ -81,7 +81,8 @@ impl<'a> PredictOutput<'a> {
         let has_names = self.directory.is_some();
         let check = || if has_names { check_all(names.all(), replace) } else { Ok(()) };
         if let Err(taken) = check() {
-            // Another process has taken a name. What is finished stays for a run that resumes, the open part too.
+            // Another process has taken a name. The finished parts, and the open one, stay for a run that
+            // resumes.
             return Err(session.end_with(taken.into()));
         }
         let session = session.complete(&predicted.inputs)?;
@@ -89,7 +90,7 @@ impl<'a> PredictOutput<'a> {
             session.identity().map(|scores| options.of_tables(scores.clone(), judges.frames.length.get()));
         describe(&mut predicted.report, identity.as_ref(), &self.tables.names());
         let Some(complete) = self.tables.complete(&predicted.report)? else { return Ok(predicted) };
-        // Behind that, what stands there is this run's.
+        // From here on, existing files are this run's.
         check()?;
         session.publish(|| {
             complete.publish(replace)?;

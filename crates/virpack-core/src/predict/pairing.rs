@@ -1,4 +1,4 @@
-//! Where both models' embeddings of a frame meet, and become scores.
+//! Pairs both models' embeddings of a frame, and turns them into scores.
 
 use std::sync::Arc;
 use std::task::Poll;
@@ -26,26 +26,26 @@ use crate::progress::Progress;
 use crate::resume::Session;
 use crate::runner::{BatchRows, LOOK_EVERY, RunnerItem};
 
-/// Items that are written at once.
+/// Items that are written together.
 const AT_ONCE: usize = 256;
 
-/// Chunks that are scored at once: their rows stay in a core's cache.
+/// Chunks that are scored together: their rows fit in a core's cache.
 const SCORED_AT_ONCE: usize = 64;
 
-/// What is done, in input order.
+/// A judged item, in input order.
 pub(crate) enum ScoredItem {
     /// A record; its chunks follow.
     Record(Arc<Record>),
     /// The next chunk of the record.
     Chunk(ScoredChunk),
-    /// The record is over.
+    /// The end of the record.
     End,
 }
 
-/// Takes embeddings from both models as they come, has scored what has all of its own, and gives what is done
-/// in input order.
+/// Takes embeddings from both models as they arrive, has each chunk scored once it has all of its embeddings,
+/// and returns items in input order.
 pub(super) struct PairingStage {
-    // First: the models' threads end when the loader does, and their runners wait for them.
+    // First: the models' threads end when the loader is dropped, and their runners wait for them.
     loader: FrameLoader,
     scorers: Scorers,
     runners: Pair<Option<EncoderRunner>>,
@@ -53,21 +53,21 @@ pub(super) struct PairingStage {
     scores: KeptScores,
     reporter: Reporter,
     tally: PairingTally,
-    /// Whether the loader has given all its items.
+    /// Whether the loader has returned all its items.
     is_read: bool,
 }
 
-/// What is done, and how long that took.
+/// Counts of what is written.
 #[derive(Default)]
 struct PairingTally {
     open: RecordProgress,
-    /// Records that are over.
+    /// Records that are finished.
     records: u64,
-    /// What an earlier run has scored of what is done.
+    /// What an earlier run has scored of these.
     before: EarlierCounts,
 }
 
-/// The record whose chunks come.
+/// Progress of the current record.
 #[derive(Default)]
 struct RecordProgress {
     weight: u64,
@@ -82,7 +82,7 @@ impl PairingStage {
     ///
     /// # Errors
     ///
-    /// If the system starts no thread.
+    /// Returns an error if the system starts no thread.
     pub(super) fn start(
         classifiers: &Classifiers,
         features: Features,
@@ -104,8 +104,8 @@ impl PairingStage {
         })
     }
 
-    /// What is done next; waits for it, and reports meanwhile how far the run is. Nothing at the end, and
-    /// nothing once `cancel` is cancelled and what the devices held is scored.
+    /// Returns the next items, after waiting for them and reporting progress meanwhile. Returns `None` at the
+    /// end, and after `cancel` is cancelled once everything on the devices is scored.
     pub(super) fn next(
         &mut self,
         cancel: &CancelToken,
@@ -130,7 +130,7 @@ impl PairingStage {
         }
     }
 
-    /// Reports how far the run is, and what has happened to the devices.
+    /// Reports progress and the events of devices.
     pub(super) fn report(&mut self, on_event: &mut impl FnMut(Event)) {
         let models = self.runners.as_ref().zip(self.tokens()).into_iter();
         let models = models.filter_map(|(_, (runner, tokens))| Some(runner.as_ref()?.progress(tokens)));
@@ -140,7 +140,7 @@ impl PairingStage {
         self.reporter.report(Progress::of_chunks(reading, records, judged, &frames, &models), on_event);
     }
 
-    /// Tokens for each model but for those in batches that no chunk needs any more.
+    /// Returns the tokens for each model, without those in batches that no chunk needs any more.
     pub(super) fn tokens(&self) -> Pair<u64> {
         self.loader.batches().as_ref().map(|batches| {
             let counters = batches.as_ref().map(AsyncDataLoader::counters);
@@ -148,50 +148,50 @@ impl PairingStage {
         })
     }
 
-    /// The models that take part.
+    /// Returns the models that are needed.
     pub(super) fn runners(&self) -> &Pair<Option<EncoderRunner>> {
         &self.runners
     }
 
-    /// What it takes its frames from.
+    /// Returns the loader of the frames.
     pub(super) fn loader(&self) -> &FrameLoader {
         &self.loader
     }
 
-    /// What an earlier run has scored of what is done.
+    /// Returns what an earlier run has scored of the written items.
     pub(super) fn before(&self) -> EarlierCounts {
         self.tally.before
     }
 
-    /// Time that the busiest of the threads that score was at work.
+    /// Returns the time that the busiest scoring thread was at work.
     pub(super) fn scoring(&self) -> Duration {
         self.scorers.busy()
     }
 
-    /// The session that keeps the scores, now that the models have nothing more to do.
+    /// Returns the session that keeps the scores, after the models have finished.
     pub(super) fn finish(self) -> Session {
         self.scores.finish()
     }
 
-    /// Makes all that is computed safe, as the run ends before its input. The models' threads end after that:
-    /// one of them may hang.
+    /// Keeps everything computed so far, because the run ends before its input. The models' threads end after
+    /// that, as one of them may hang.
     pub(super) fn interrupt(mut self) -> Error {
         let kept = self.scores.keep_embeddings(self.pending.embeddings());
         kept.map_or_else(|error| error, |()| self.scores.finish().interrupt())
     }
 
-    /// Makes all that is finished safe, as the run ends with `error`, and gives that back. The models'
-    /// threads end after that.
+    /// Keeps everything finished, because the run ends with `error`, and returns that. The models' threads
+    /// end after that.
     pub(super) fn end_with(self, error: Error) -> Error {
         self.scores.finish().end_with(error)
     }
 
-    /// Whether both models have given all their results.
+    /// Returns whether both models have returned all their results.
     fn is_computed(&self) -> bool {
         self.runners.present().all(|runner| runner.is_over)
     }
 
-    /// Finishes what the devices hold, and scores what that completes.
+    /// Finishes what the devices hold, and scores the chunks that this completes.
     fn wind_up(&mut self) -> Result<(), Error> {
         while !self.is_computed() {
             self.receive()?;
@@ -207,20 +207,20 @@ impl PairingStage {
         Ok(())
     }
 
-    /// Takes what comes first, from the reading side, a model or a thread that scores. Sends what that
-    /// completes to be scored.
+    /// Receives whatever is ready first, from the loader, a model or a scoring thread. Sends the chunks that
+    /// this completes to be scored.
     fn receive(&mut self) -> Result<(), Error> {
         let (none, nothing) = (never(), never());
         let items = if self.is_read { &none } else { self.loader.items() };
         let mut select = Select::new();
         select.recv(items);
         select.recv(self.scorers.queue());
-        // Embeddings wait with the devices while the threads that score have enough to do.
+        // Embeddings wait on the devices while the scoring threads have enough to do.
         let is_full = self.scorers.is_full();
         for encoder in self.runners.present().filter(|_| !is_full) {
             select.recv(encoder.runner.queue().unwrap_or(&nothing));
         }
-        // A runner wants to be asked now and then, whether anything has come or not.
+        // A runner must be polled now and then, even if no result is ready.
         let _ = select.ready_timeout(LOOK_EVERY);
         match items.try_recv() {
             Ok(items) => items?.into_iter().for_each(|item| self.pending.admit(item)),
@@ -248,18 +248,18 @@ impl PairingStage {
         self.score()
     }
 
-    /// Has the chunks scored that have all they need, whatever came before them.
+    /// Sends chunks that have all their embeddings to be scored, in any order.
     fn score(&mut self) -> Result<(), Error> {
         let complete = self.pending.take_complete();
         complete.chunks(SCORED_AT_ONCE).try_for_each(|chunks| self.scorers.send(self.pending.task(chunks)))
     }
 
-    /// Takes the scores of chunks; what is scored is kept.
+    /// Takes the scores of chunks and keeps them.
     fn take_scores(&mut self, ScoredTask { items, scores, .. }: ScoredTask) -> Result<(), Error> {
         self.scores.keep(self.pending.set_scores(&items, scores))
     }
 
-    /// The first items, as far as their turn has come.
+    /// Returns the first items, as far as they are ready.
     fn take_done(&mut self) -> Result<Vec<ScoredItem>, OutputError> {
         let (mut done, tally) = (Vec::new(), &mut self.tally);
         while done.len() < AT_ONCE
@@ -293,7 +293,7 @@ impl PairingStage {
     }
 }
 
-/// A chunk with its scores.
+/// Joins a chunk with its scores.
 fn scored(
     Chunk { bases, frames, .. }: Chunk,
     ChunkScores { frames: scores, whole }: ChunkScores,

@@ -1,4 +1,4 @@
-//! Items of a frame loader that wait for their turn, and chunks among them that wait for their embeddings.
+//! Items of a frame loader that wait for their turn, and chunks that wait for their embeddings.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -13,44 +13,44 @@ use super::scorers::ScoringTask;
 use super::vectors::Vectors;
 use crate::progress::ChunkProgress;
 
-/// Items in input order, from the first that is not written, and the embeddings that their chunks take.
+/// Unwritten items in input order, and the embeddings that their chunks take.
 pub(super) struct PendingItems {
     features: Features,
     vectors: Pair<Vectors>,
     items: VecDeque<PendingItem>,
-    /// How many items came before the first that waits: those that wait are known by their numbers among all.
+    /// How many items came before the first pending one. Items are known by their number among all items.
     written: u64,
     /// Chunks that have all their embeddings.
     complete: Vec<u64>,
-    /// Chunks whose scores an earlier run has kept.
+    /// Numbers of chunks whose scores an earlier run has kept.
     done: Arc<IndexSet>,
-    /// Where the chunk before ends in the record whose items come.
+    /// End of the previous chunk in the current record, in bases.
     end: usize,
-    /// Chunks that have their scores.
+    /// Progress of chunks that have scores.
     judged: ChunkProgress,
 }
 
-/// An item, and how far its chunk is.
+/// An item, and the state of its chunk.
 struct PendingItem {
     item: FrameItem,
-    /// Bases of its chunk that the one before does not have.
+    /// Bases of its chunk that the previous chunk does not cover.
     own: u64,
-    /// Embeddings that are still to come.
+    /// Embeddings that have not arrived.
     missing: usize,
     scores: Option<ChunkScores>,
 }
 
-/// An item whose turn has come.
+/// An item that can be written.
 pub(super) enum ItemTurn {
-    /// A chunk with its scores, or something else.
+    /// A chunk with its scores, or another kind of item.
     Ready(FrameItem, Option<ChunkScores>),
     /// A chunk whose scores an earlier run has kept.
     Kept(Chunk),
 }
 
 impl PendingItems {
-    /// For models that give embeddings of these widths, where an earlier run has kept some, and the scores of chunks that
-    /// are `done`.
+    /// Creates it for models with embeddings of these widths. An earlier run has kept `embeddings`, and the
+    /// scores of the chunks in `done`.
     pub(super) fn new(
         features: Features,
         widths: Pair<usize>,
@@ -69,17 +69,17 @@ impl PendingItems {
         }
     }
 
-    /// Chunks that have their scores, in whatever order they got them.
+    /// Returns the progress of chunks that have scores, in whatever order they got them.
     pub(super) fn judged(&self) -> ChunkProgress {
         self.judged
     }
 
-    /// Items that wait.
+    /// Returns the number of pending items.
     pub(super) fn len(&self) -> usize {
         self.items.len()
     }
 
-    /// Lets an item wait for its turn, and a chunk for the embeddings that have not come.
+    /// Adds an item, which waits for its turn and, if it is a chunk, for its missing embeddings.
     pub(super) fn admit(&mut self, item: FrameItem) {
         let number = self.written + self.items.len() as u64;
         let mut missing = 0;
@@ -98,7 +98,7 @@ impl PendingItems {
         self.items.push_back(PendingItem { item, own, missing, scores: None });
     }
 
-    /// Takes the embeddings of a model, `[sequences, width]`, with the numbers of their sequences.
+    /// Adds a model's embeddings, `[sequences, width]`, with the numbers of their sequences.
     pub(super) fn put(&mut self, alphabet: Alphabet, sequences: impl Iterator<Item = u64>, values: Vec<f32>) {
         let vectors = &mut self.vectors[alphabet];
         for (sequence, embedding) in sequences.zip(Embedding::of_rows(values, vectors.width())) {
@@ -110,19 +110,19 @@ impl PendingItems {
         }
     }
 
-    /// All embeddings that chunks may still take, each with its model and the number of its sequence.
+    /// Returns all embeddings that chunks may still need, each with its model and the number of its sequence.
     pub(super) fn embeddings(&self) -> impl Iterator<Item = (Alphabet, u64, &Embedding)> {
         self.vectors.as_ref().into_iter().flat_map(|(alphabet, vectors)| {
             vectors.all().map(move |(number, embedding)| (alphabet, number, embedding))
         })
     }
 
-    /// Chunks that have all their embeddings and no scores yet; each is given once.
+    /// Takes the chunks that have all their embeddings and no scores yet. Each is returned once.
     pub(super) fn take_complete(&mut self) -> Vec<u64> {
         std::mem::take(&mut self.complete)
     }
 
-    /// What the classifiers take of chunks.
+    /// Returns what the classifiers take of these chunks.
     pub(super) fn task(&self, chunks: &[u64]) -> ScoringTask {
         let mut task = ScoringTask::default();
         for (&number, chunk) in chunks.iter().filter_map(|number| Some((number, self.chunk(*number)?))) {
@@ -138,8 +138,7 @@ impl PendingItems {
         task
     }
 
-    /// Gives chunks their scores; hands back those that the classifiers have scored, by their numbers among
-    /// chunks.
+    /// Sets the scores of chunks. Returns those with scores, by chunk number.
     pub(super) fn set_scores(&mut self, items: &[u64], scores: Vec<ChunkScores>) -> Vec<(u64, ChunkScores)> {
         let mut scored = Vec::with_capacity(items.len());
         for (number, scores) in items.iter().zip(scores) {
@@ -155,7 +154,7 @@ impl PendingItems {
         scored
     }
 
-    /// The first item, if its turn has come.
+    /// Returns the first item, if it is ready.
     pub(super) fn pop(&mut self) -> Option<ItemTurn> {
         let first = self.items.front()?;
         let is_kept = match &first.item {
@@ -179,7 +178,7 @@ impl PendingItems {
         self.judged.bases += bases;
     }
 
-    /// Bases of a chunk that the one before it in its record does not have.
+    /// Returns the bases of a chunk that the previous one in its record does not cover.
     fn own_bases(&mut self, item: &FrameItem) -> u64 {
         let before = self.end;
         self.end = match item {
@@ -189,7 +188,7 @@ impl PendingItems {
         self.end.saturating_sub(before) as u64
     }
 
-    /// The chunk that is the item of that number.
+    /// Returns the chunk with this item number.
     fn chunk(&self, number: u64) -> Option<&Chunk> {
         match &self.items.get((number - self.written) as usize)?.item {
             FrameItem::Chunk(chunk) => Some(chunk),

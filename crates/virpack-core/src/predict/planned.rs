@@ -1,5 +1,5 @@
-//! What a plan keeps of models and classifiers: their files and how records are cut for them, looked at
-//! without a device.
+//! What a plan records about models and classifiers: their files, and how records are cut for them. No device
+//! is needed.
 
 use std::num::NonZeroUsize;
 
@@ -15,11 +15,11 @@ use crate::event::Event;
 use crate::identity::Identity;
 use crate::options::Downloads;
 
-/// What a plan keeps of models and classifiers.
+/// What a plan records about models and classifiers.
 pub(crate) struct JudgeFacts {
     /// Bases of a chunk.
     pub(crate) length: NonZeroUsize,
-    /// Their files and how records are cut: all that shapes scores beside inputs and precision.
+    /// Their files and how records are cut: everything that shapes scores, except inputs and precision.
     pub(crate) identity: Identity,
     /// The files of models and classifiers.
     pub(crate) files: Vec<FileChecksum>,
@@ -30,7 +30,8 @@ impl PredictOptions {
     ///
     /// # Errors
     ///
-    /// What keeps a file from being found or read; models and classifiers that do not belong together.
+    /// Returns an error for a file that cannot be found or read, and for models and classifiers that do not
+    /// belong together.
     pub(crate) fn judge_facts(&self, on_event: &mut impl FnMut(Event)) -> Result<JudgeFacts, Error> {
         let models = self.find_models()?;
         let refetch = self.downloads.as_ref().map(Downloads::refetch);
@@ -49,8 +50,8 @@ impl PredictOptions {
         })
     }
 
-    /// How records become frames where chunks have so many bases, as far as tables and `run.json` depend
-    /// on it.
+    /// Returns how records are cut into frames of chunks of `length` bases, as far as tables and `run.json`
+    /// depend on it.
     pub(super) fn frames_of(&self, length: NonZeroUsize) -> FrameOptions {
         FrameOptions::new(length).genetic_code(self.genetic_code).min_length(self.min_length)
     }

@@ -1,4 +1,4 @@
-//! Models and classifiers kept on their devices, for one stream of records after the other.
+//! Models and classifiers that stay on their devices for several streams of records.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,26 +21,26 @@ use crate::resume::Session;
 
 /// Models and classifiers on their devices, for the parts of a plan.
 ///
-/// [`Plan::predict_part`](crate::plan::Plan::predict_part) makes parts with it.
+/// [`Plan::predict_part`](crate::plan::Plan::predict_part) computes parts with it.
 pub struct Predictor {
     judges: Box<dyn ScoreRecords>,
     options: PredictOptions,
 }
 
-/// What was done with records.
+/// Counts and facts of scored records.
 pub(crate) struct ScoredRecords {
     /// How they were read.
     pub(crate) reading: Arc<ReadProgress>,
     pub(crate) frames: FrameCounters,
-    /// The id of the first record with a letter that stands for no nucleotide.
+    /// The id of the first record with a letter that is not a nucleotide.
     pub(crate) first_odd: Option<Arc<str>>,
-    /// Tokens that were computed with each model.
+    /// Tokens computed with each model.
     pub(crate) tokens: Pair<u64>,
     /// What the bits depend on, for each device.
     pub(crate) computed_by: Vec<Vec<String>>,
 }
 
-/// [`Judges`] of any backend.
+/// [`Judges`] for any backend.
 trait ScoreRecords: Send {
     fn dtype(&self) -> Dtype;
 
@@ -57,11 +57,12 @@ trait ScoreRecords: Send {
 }
 
 impl Predictor {
-    /// Loads models and classifiers. Inputs and outputs of the options mean nothing here.
+    /// Loads models and classifiers. Ignores the inputs and the output of the options.
     ///
     /// # Errors
     ///
-    /// A device that cannot be used; models and classifiers that cannot be loaded or do not belong together.
+    /// Returns an error for a device that cannot be used, and for models and classifiers that cannot be
+    /// loaded or do not belong together.
     pub fn new(options: PredictOptions, mut on_event: impl FnMut(Event)) -> Result<Self, Error> {
         let devices = options.device.open_all_noting(|card| on_event(Event::LeftOut(card)))?;
         let judges: Box<dyn ScoreRecords> = for_devices!(devices, |devices| {
@@ -74,21 +75,21 @@ impl Predictor {
         Ok(Predictor { judges, options })
     }
 
-    /// The precision that is computed in.
+    /// Returns the precision of the computation.
     pub(crate) fn dtype(&self) -> Dtype {
         self.judges.dtype()
     }
 
-    /// The files of models and classifiers, and how records are cut.
+    /// Returns the identity of models, classifiers and how records are cut.
     pub(crate) fn identity(&self) -> &Identity {
         self.judges.own_identity()
     }
 
-    /// Scores records; `each` gets them with their scored chunks, in their order.
+    /// Scores records and passes them with their scored chunks to `each`, in order.
     ///
     /// # Errors
     ///
-    /// As [`predict`](super::predict), and what `each` returns.
+    /// Returns the errors of [`predict`](super::predict) and of `each`.
     pub(crate) fn score(
         &self,
         records: Records,
@@ -147,12 +148,12 @@ impl<B: Device + 'static> ScoreRecords for Judges<B> {
     }
 }
 
-/// Of a run of which nothing is kept.
+/// Returns a session that keeps nothing.
 fn off() -> Result<Session, Error> {
     Ok(Session::open(None, &[], None, false)?)
 }
 
-/// What the bits depend on, for each device with both models.
+/// Returns what the bits depend on, for each device with both models.
 fn computed_by(pairing: &PairingStage) -> Vec<Vec<String>> {
     let mut devices: Vec<Vec<String>> = Vec::new();
     for runner in pairing.runners().present() {

@@ -1,4 +1,4 @@
-//! When a run reports how far it is.
+//! Decides when a run reports its progress.
 
 use std::time::{Duration, Instant};
 
@@ -6,16 +6,16 @@ use crate::event::Event;
 use crate::progress::Progress;
 use crate::runner::{DeviceEvent, LOOK_EVERY};
 
-/// How often a run reports how far it is: a bar moves, and nothing is measured by it.
+/// The interval of progress reports. It only moves a bar; no measurement depends on it.
 const REPORT_EVERY: Duration = LOOK_EVERY;
 
-/// Reports progress now and then, and what has happened to devices at once.
+/// Reports progress at intervals, and events of devices at once.
 pub(super) struct Reporter {
-    /// What has happened to devices, to be reported.
+    /// Events of devices that are not reported yet.
     events: Vec<DeviceEvent>,
-    /// When the progress was reported last.
+    /// The time of the last report.
     since: Instant,
-    /// The largest share of the work that was reported: it never shrinks.
+    /// The largest share of the work reported so far: the reported share never shrinks.
     done: f64,
 }
 
@@ -24,21 +24,21 @@ impl Reporter {
         Reporter { events: Vec::new(), since: Instant::now(), done: 0.0 }
     }
 
-    /// Takes what has happened to a device.
+    /// Adds an event of a device.
     pub(super) fn note(&mut self, event: DeviceEvent) {
         self.events.push(event);
     }
 
-    /// Whether it is time to report.
+    /// Returns whether a report is due.
     pub(super) fn is_due(&self) -> bool {
         !self.events.is_empty() || self.since.elapsed() >= REPORT_EVERY
     }
 
-    /// Reports what has happened to devices, and how far the run is.
+    /// Reports the events of devices, and progress.
     pub(super) fn report(&mut self, mut progress: Progress, on_event: &mut impl FnMut(Event)) {
         self.since = Instant::now();
         self.events.drain(..).map(Event::Device).for_each(&mut *on_event);
-        // What comes is estimated, and may turn out to be more.
+        // The remaining work is an estimate, and may grow.
         self.done = self.done.max(progress.done.unwrap_or(0.0));
         progress.done = progress.done.map(|_| self.done);
         on_event(Event::Progress(progress));

@@ -1,4 +1,4 @@
-//! What `run.json` says of a run of `predict`.
+//! The contents of `run.json` after `predict`.
 
 use serde_json::{Map, Value, json};
 use virpack_seq::frames::FrameOptions;
@@ -9,7 +9,7 @@ use super::summary::PredictSummary;
 use crate::run_json::{self, rate};
 use virpack_model::FileChecksum;
 
-/// The report of a run; `device` for people.
+/// Returns the contents; `device` is the text that people see.
 pub(super) fn of(
     options: &PredictOptions,
     frames: &FrameOptions,

@@ -14,10 +14,10 @@ use super::features::{ChunkFacts, Features, Rows};
 use crate::Error;
 use crate::calls::Scores;
 
-/// Tasks that wait at most before no more embeddings are taken. A task is some 64 chunks.
+/// The most tasks in the queue; beyond it no embeddings are taken. A task is some 64 chunks.
 const MOST_WAITING: usize = 64;
 
-/// More threads would only wait: one scores some 300,000 chunks of the built-in model a second.
+/// More threads would only wait: one thread scores some 300,000 chunks of the built-in model a second.
 const MOST_THREADS: usize = 4;
 
 const SCORING: &str = "scoring";
@@ -27,7 +27,7 @@ const SCORING: &str = "scoring";
 pub(super) struct ScoringTask {
     /// The numbers of their items.
     pub(super) items: Vec<u64>,
-    /// What their rows take beside embeddings.
+    /// What their rows hold apart from embeddings.
     pub(super) facts: Vec<ChunkFacts>,
     /// The embeddings of each chunk, in the order of [`Features::sequences`].
     pub(super) embeddings: Vec<Embedding>,
@@ -39,7 +39,7 @@ pub(super) struct ScoredTask {
     /// The numbers of their items.
     pub(super) items: Vec<u64>,
     pub(super) scores: Vec<ChunkScores>,
-    /// Time that the thread was at work until now.
+    /// Time that the thread has been at work so far.
     busy: Duration,
 }
 
@@ -53,15 +53,15 @@ pub(super) struct Scorers {
 }
 
 impl Scorers {
-    /// Starts the threads: half of the cores, up to four.
+    /// Starts the threads: half as many as cores, at most four.
     ///
     /// # Errors
     ///
-    /// If the system starts none.
+    /// Returns an error if the system starts none.
     pub(super) fn start(classifiers: &Classifiers, features: Features) -> Result<Self, Error> {
         let cores = thread::available_parallelism().map_or(1, usize::from);
-        // Neither queue has a bound, because the thread that sends tasks takes results too: it sends few
-        // while they are full.
+        // Neither queue is bounded, because one thread sends tasks and takes results. It sends few tasks
+        // while `is_full`.
         let ((to, tasks), (results, from)) = (unbounded::<ScoringTask>(), unbounded());
         for number in 0..(cores / 2).clamp(1, MOST_THREADS) {
             let (tasks, results) = (tasks.clone(), results.clone());
@@ -71,7 +71,7 @@ impl Scorers {
                 .spawn(move || scorer.run(&tasks, &results))
                 .map_err(|source| ThreadError::NotStarted { thread: SCORING, source });
             match started {
-                // Where the system gives no other thread, those that there are do its work.
+                // If the system starts no further thread, the started ones do its work.
                 Err(_) if number > 0 => break,
                 started => drop(started?),
             }
@@ -85,12 +85,12 @@ impl Scorers {
         self.to.send(task).map_err(|_| ended())
     }
 
-    /// Returns whether the results of a task have not been taken.
+    /// Returns whether results of a task are outstanding.
     pub(super) fn is_waiting(&self) -> bool {
         self.waiting > 0
     }
 
-    /// Returns whether so many tasks wait that no more embeddings should be taken.
+    /// Returns whether the queue holds so many tasks that no more embeddings should be taken.
     pub(super) fn is_full(&self) -> bool {
         self.waiting >= MOST_WAITING
     }
@@ -100,12 +100,12 @@ impl Scorers {
         self.busy
     }
 
-    /// Where results come, to wait for them together with others; [`Scorers::poll`] takes them.
+    /// Returns the queue of results, to wait on together with others; [`Scorers::poll`] takes them.
     pub(super) fn queue(&self) -> &Receiver<Result<ScoredTask, Error>> {
         &self.from
     }
 
-    /// Returns results that have come, in any order.
+    /// Returns results that are ready, in any order.
     pub(super) fn poll(&mut self) -> Result<Option<ScoredTask>, Error> {
         match self.from.try_recv() {
             Ok(scored) => self.take(scored).map(Some),
@@ -133,11 +133,11 @@ fn ended() -> Error {
     ThreadError::Panicked { thread: SCORING, message: None }.into()
 }
 
-/// One of the threads.
+/// One of the scoring threads.
 struct Scorer {
     classifiers: Classifiers,
     features: Features,
-    /// Memory of earlier tasks.
+    /// Memory that tasks reuse.
     rows: Rows,
 }
 

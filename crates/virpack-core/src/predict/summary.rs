@@ -1,4 +1,4 @@
-//! What a run has done.
+//! The summary of a run.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::tables::Tables;
 use crate::calls::CallSummary;
 use crate::run_json;
 
-/// A part of the work; all go on at once.
+/// A stage of the work. All stages run at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
     /// Reading, cutting, translating and tokenizing.
@@ -31,7 +31,7 @@ pub(super) enum Stage {
 }
 
 impl Stage {
-    /// The stage in words.
+    /// Returns the stage's name for people.
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Stage::Reading => "reading",
@@ -43,34 +43,34 @@ impl Stage {
     }
 }
 
-/// What a run has done.
+/// The summary of a run.
 #[derive(Clone, Debug)]
 pub struct PredictSummary {
-    /// What was called what.
+    /// Counts of the calls.
     pub calls: CallSummary,
-    /// What of that an earlier run had scored.
+    /// Counts of what an earlier run had scored.
     pub before: EarlierCounts,
-    /// What was read, and what came again.
+    /// Counts of what was read, and of duplicates.
     pub frames: FrameCounters,
-    /// The first record with a letter that stands for no nucleotide.
+    /// The id of the first record with a letter that is not a nucleotide.
     pub first_odd: Option<Arc<str>>,
-    /// How well the batches of each model were filled.
+    /// How full the batches of each model were.
     pub packing: Pair<Option<PackStats>>,
-    /// Tokens that this run has computed with each model, special ones included.
+    /// Tokens that this run computed with each model, special tokens included.
     pub tokens: Pair<u64>,
     /// Every file written, and the directory of plots.
     pub files: Vec<PathBuf>,
-    /// From the first record to the last row, without loading the models.
+    /// Time from the first record to the last row, without loading the models.
     pub elapsed: Duration,
     /// Time that each stage was at work.
     pub(super) stages: [(Stage, Duration); 5],
     /// Each device of each model.
     pub(super) devices: Vec<DeviceWork>,
-    /// The inputs, as they were named, with sizes and checksums.
+    /// The inputs as the user named them, with sizes and checksums.
     pub inputs: Vec<(Input, Option<InputChecksum>)>,
-    /// What was passed over in the inputs, and which held nothing.
+    /// What was skipped in the inputs, and which inputs were empty.
     pub remarks: Vec<InputRemark>,
-    /// What `run.json` says.
+    /// The contents of `run.json`.
     pub report: Map<String, Value>,
 }
 
@@ -105,7 +105,7 @@ impl PredictSummary {
         }
     }
 
-    /// The times of all stages: of both models, of reading and scoring, of writing.
+    /// Returns the times of all stages: reading, both models, scoring and writing.
     pub(super) fn stages_of(
         busy: Pair<Duration>,
         [reading, scoring]: [Duration; 2],
@@ -120,7 +120,7 @@ impl PredictSummary {
         ]
     }
 
-    /// The stage of the work that was longest at it, in words, and for how long. All stages work at once.
+    /// Returns the stage that was longest at work, and for how long. All stages run at the same time.
     pub fn slowest(&self) -> (&'static str, Duration) {
         let slowest = self.stages.into_iter().max_by_key(|(_, time)| *time);
         slowest.map(|(stage, time)| (stage.as_str(), time)).expect("there are stages")

@@ -1,4 +1,4 @@
-//! The tables of a run: what is done goes in, in input order. Standard output gets that of the records alone.
+//! Writes the tables of a run, from items in input order. Standard output gets only the table of records.
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -18,33 +18,33 @@ use crate::calls::{
 use crate::files::StagedFiles;
 use crate::output::{OutputError, TextTable, about, is_stdout};
 
-/// The tables on their way into their directory.
+/// The tables of a run, not yet published.
 pub(super) struct Tables<'a> {
     options: &'a PredictOptions,
     scoring: RecordScoring,
-    /// What follows from the scores.
+    /// The tables that follow from the scores.
     pub(super) calls: CallTables,
-    /// `frames.tsv`. None: `calls` go to standard output, and this nowhere.
+    /// `frames.tsv`; `None` if `calls` go to standard output.
     frames: Option<TextTable>,
-    /// The memory of its lines.
+    /// Memory that its lines reuse.
     line: String,
     record: Option<OpenRecord>,
 }
 
-/// Tables that are whole and have no names yet.
+/// Complete tables that are not renamed yet.
 pub(super) struct CompleteTables {
     whole: StagedFiles,
     calls: CompleteCalls,
 }
 
-/// The record whose chunks come.
+/// The current record and its chunks.
 struct OpenRecord {
     record: Arc<Record>,
     chunks: Vec<ScoredChunk>,
 }
 
 impl<'a> Tables<'a> {
-    /// Opens all tables under temporary names, or one to standard output; chunks have so many bases.
+    /// Opens all tables under temporary names, or one to standard output. Chunks have `chunk_length` bases.
     pub(super) fn create(options: &'a PredictOptions, chunk_length: usize) -> Result<Self, Error> {
         const COLUMNS: &str =
             "sequence_id source chunk frame start end strand prediction score_other score_virus record";
@@ -67,18 +67,18 @@ impl<'a> Tables<'a> {
         self.write(ScoredItem::End)
     }
 
-    /// Writes what is done; gives the time that took.
+    /// Writes items and returns the time that it took.
     pub(super) fn write_all(&mut self, done: Vec<ScoredItem>) -> Result<Duration, OutputError> {
         let start = Instant::now();
         done.into_iter().try_for_each(|done| self.write(done))?;
         if self.frames.is_none() {
-            // A reader of a pipe gets what is there.
+            // The reader of a pipe gets every finished row.
             self.calls.flush()?;
         }
         Ok(start.elapsed())
     }
 
-    /// The files that stand there in the end, and the directory of plots.
+    /// Returns the files of the published output, and the directory of plots.
     pub(super) fn names(&self) -> Vec<PathBuf> {
         let files = Files::in_directory(&self.options.output);
         let own = self.frames.as_ref().map(|_| [files.frames, files.run_json]);
@@ -108,7 +108,7 @@ impl<'a> Tables<'a> {
         Ok(())
     }
 
-    /// Makes all files whole, `run.json`, which holds `report`, too. None where all went to standard output.
+    /// Completes all files and `run.json`, which holds `report`. Returns `None` for standard output.
     pub(super) fn complete(self, report: &Map<String, Value>) -> Result<Option<CompleteTables>, Error> {
         let Some(mut calls) = self.calls.complete(report)? else { return Ok(None) };
         let main = about::write(&Files::in_directory(&self.options.output).run_json, report)?;
@@ -119,14 +119,14 @@ impl<'a> Tables<'a> {
 }
 
 impl CompleteTables {
-    /// Gives the files their names, `run.json` last; with `replace`, older ones give way.
+    /// Renames the files into place, `run.json` last. With `replace`, existing ones are replaced.
     pub(super) fn publish(mut self, replace: bool) -> Result<(), OutputError> {
         self.calls.publish_plots(replace)?;
         Ok(self.whole.publish(replace, &self.calls.stale)?)
     }
 }
 
-/// Writes the frames of a chunk: that of this number in its record, from 1. Uses the memory of `line`.
+/// Writes the frames of a chunk, whose number in its record counts from 1. Reuses the memory of `line`.
 fn write_frames(
     table: &mut TextTable,
     line: &mut String,

@@ -4,28 +4,28 @@ use std::collections::{HashMap, VecDeque};
 
 use super::embedding::Embedding;
 
-/// Embeddings by the numbers of their sequences, from the oldest that may still be asked for.
+/// Embeddings by sequence number, from the oldest that may still be needed.
 #[derive(Debug)]
 pub(super) struct Vectors {
     width: usize,
     oldest: u64,
     slots: VecDeque<VectorSlot>,
-    /// Those that an earlier run has computed and nobody has asked for yet.
+    /// Embeddings from an earlier run that are not needed yet.
     earlier: HashMap<u64, Embedding>,
 }
 
-/// What is known of a sequence.
+/// The state of a sequence.
 #[derive(Debug, Default)]
 enum VectorSlot {
     #[default]
     Nothing,
-    /// Chunks wait for its embedding: one, and seldom others.
+    /// Chunks that wait for its embedding: one, and seldom more.
     Awaited(u64, Vec<u64>),
     There(Embedding),
 }
 
 impl Vectors {
-    /// For embeddings of `width` values, with those that an earlier run has computed.
+    /// Creates it for embeddings of `width` values, with those of an earlier run.
     pub(super) fn new(width: usize, earlier: HashMap<u64, Embedding>) -> Self {
         Vectors { width, oldest: 0, slots: VecDeque::new(), earlier }
     }
@@ -34,10 +34,10 @@ impl Vectors {
         self.width
     }
 
-    /// Keeps the embedding of a sequence; gives the chunks that have waited for it, as often as they have asked.
+    /// Stores the embedding of a sequence. Returns the chunks that waited for it, once per request.
     pub(super) fn put(&mut self, number: u64, embedding: Embedding) -> impl Iterator<Item = u64> + use<> {
         self.take_earlier(number);
-        // Nobody asks for what is older: its chunks are written.
+        // An older sequence is not needed: its chunks are written.
         let slot = self.slot(number).map(|slot| std::mem::replace(slot, VectorSlot::There(embedding)));
         let (first, others) = match slot {
             Some(VectorSlot::Awaited(first, others)) => (Some(first), others),
@@ -46,7 +46,7 @@ impl Vectors {
         first.into_iter().chain(others)
     }
 
-    /// Whether the embedding of a sequence is there; if not, `chunk` waits for it.
+    /// Returns whether the embedding of a sequence exists; if not, `chunk` waits for it.
     pub(super) fn is_there(&mut self, number: u64, chunk: u64) -> bool {
         let earlier = self.take_earlier(number);
         let slot = self.slot(number).expect("a chunk asks for nothing older than its oldest sequence");
@@ -62,7 +62,7 @@ impl Vectors {
         false
     }
 
-    /// The embedding of a sequence, once it has come.
+    /// Returns the embedding of a sequence, if it exists.
     pub(super) fn get(&self, number: u64) -> Option<&Embedding> {
         match self.slots.get(number.checked_sub(self.oldest)? as usize)? {
             VectorSlot::There(embedding) => Some(embedding),
@@ -70,7 +70,7 @@ impl Vectors {
         }
     }
 
-    /// Lets go of all sequences before `oldest`.
+    /// Drops all sequences before `oldest`.
     pub(super) fn forget(&mut self, oldest: u64) {
         while self.oldest < oldest {
             self.slots.pop_front();
@@ -79,7 +79,7 @@ impl Vectors {
         }
     }
 
-    /// All embeddings that may still be asked for, with the numbers of their sequences.
+    /// Returns all embeddings that may still be needed, with the numbers of their sequences.
     pub(super) fn all(&self) -> impl Iterator<Item = (u64, &Embedding)> {
         let there = (self.oldest..).zip(&self.slots).filter_map(|(number, slot)| match slot {
             VectorSlot::There(embedding) => Some((number, embedding)),
@@ -89,7 +89,7 @@ impl Vectors {
     }
 
     fn take_earlier(&mut self, number: u64) -> Option<Embedding> {
-        // Mostly there are none, and nothing is to be looked up.
+        // Usually there are none, which saves the look-up.
         if self.earlier.is_empty() { None } else { self.earlier.remove(&number) }
     }
 
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_waits_is_named_when_it_comes() {
+    fn putting_an_embedding_returns_the_chunks_that_waited_for_it() {
         let earlier = HashMap::from([(6, one(6.0)), (7, one(7.0))]);
         let mut vectors = Vectors::new(1, earlier);
         assert!(!vectors.is_there(3, 10) && !vectors.is_there(3, 11) && !vectors.is_there(3, 10));

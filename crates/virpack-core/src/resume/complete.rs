@@ -1,4 +1,4 @@
-//! An output that is whole: what a run that was to go on has to say of it.
+//! A complete output, and what a run that would resume it reports.
 
 use std::path::{Path, PathBuf};
 
@@ -8,19 +8,19 @@ use virpack_seq::read_small;
 use super::{LARGEST_LIST, ResumeError};
 use crate::identity::{Identity, IdentityDifference};
 
-/// The names under which a report has what its run is of, and its files.
+/// The names under which a report holds the identity of its run, and its files.
 const RUN: &str = "run";
 const FILES: &str = "files";
 
-/// An output that is whole, by its report.
+/// A complete output, read from its report.
 pub(crate) struct CompleteRun {
     report: PathBuf,
     identity: Identity,
 }
 
 impl CompleteRun {
-    /// Reads the report of an output; None where there is none, a file of it is missing, or it does not say
-    /// what it is of, as that of a run which kept nothing does not.
+    /// Reads the report of an output. Returns `None` if there is none, if a file of it is missing, or if it
+    /// has no identity, like that of a run which kept nothing.
     pub(super) fn read(report: &Path) -> Option<CompleteRun> {
         let value: Value = serde_json::from_slice(&read_small(report, LARGEST_LIST).ok()?).ok()?;
         let identity = recorded_identity(value.as_object()?)?;
@@ -30,9 +30,9 @@ impl CompleteRun {
         is_whole.then(|| CompleteRun { report: report.to_path_buf(), identity })
     }
 
-    /// What ends a run of that identity: there is nothing left to do, or only files that are made out of what
-    /// was computed, or the output is another run's. `shapes_files_alone` says of a name whether it changes
-    /// nothing that was computed.
+    /// Returns the error that ends a run of this identity: nothing is left to do, or only files that are made
+    /// from computed results, or the output is another run's. `shapes_files_alone` returns whether a setting
+    /// changes no computed result.
     pub(crate) fn end(&self, identity: &Identity, shapes_files_alone: fn(&str) -> bool) -> ResumeError {
         let report = self.report.clone();
         let differences = identity.differences(&self.identity);
@@ -46,12 +46,12 @@ impl CompleteRun {
     }
 }
 
-/// The identity that [`describe`] has added to a report; None where there is none.
+/// Returns the identity that [`describe`] has added to a report, if there is one.
 pub(crate) fn recorded_identity(report: &Map<String, Value>) -> Option<Identity> {
     Identity::of_json(report.get(RUN)?)
 }
 
-/// Adds to a report what [`CompleteRun`] reads: the run's identity if it is known, and the names of the
+/// Adds to a report what [`CompleteRun`] reads: the run's identity, if it is known, and the names of the
 /// output's files, which are in the report's directory.
 pub(crate) fn describe(report: &mut Map<String, Value>, identity: Option<&Identity>, files: &[PathBuf]) {
     let name = |file: &PathBuf| Value::from(file.file_name().unwrap_or_default().to_string_lossy());
@@ -59,7 +59,7 @@ pub(crate) fn describe(report: &mut Map<String, Value>, identity: Option<&Identi
     report.extend(identity.map(|identity| (RUN.to_owned(), identity.to_json())));
 }
 
-/// What differs, a line each.
+/// Returns the differences, one line each.
 pub(super) fn lines(differences: &[IdentityDifference]) -> String {
     differences.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  ")
 }

@@ -1,4 +1,4 @@
-//! The folder of parts: where it is, whose, what is in it, and its end.
+//! The directory of parts: its place, its owner, its contents and its end.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{ErrorKind, Seek, Write};
@@ -19,42 +19,42 @@ use crate::identity::{Identity, IdentityDifference};
 use crate::output::{OutputError, report_path};
 use virpack_model::guarded::{self, Foreign};
 
-/// The file in the folder that a process locks while it lives; it holds the process's number.
+/// The file in the directory that a process locks while it lives. It holds the process's number.
 const LOCK: &str = "lock";
 
-/// Where parts are kept, and of what.
+/// The place of parts, and what they contain.
 #[derive(Clone, Debug)]
 pub(crate) struct ResumeDir {
     folder: PathBuf,
     unit: Unit,
-    /// What tells of the run once its output is whole.
+    /// The file that reports the run once its output is complete.
     report: PathBuf,
 }
 
-/// What an earlier run has left, before anything is done about it.
+/// What an earlier run has left, before anything is done with it.
 pub(crate) struct ExistingRun {
     place: ResumeDir,
     options: CheckpointOptions,
     manifest: Option<Manifest>,
-    /// The output is whole, and nothing is to replace it.
+    /// The complete output, if it is not to be replaced.
     complete: Option<CompleteRun>,
 }
 
 /// What an earlier run has kept.
 #[derive(Default)]
 pub(crate) struct EarlierRun {
-    /// What it has finished.
+    /// Finished work.
     pub(crate) kept: Option<EarlierParts>,
-    /// What it had computed and not finished.
+    /// Computed results that are not finished.
     pub(crate) under_way: Vec<(u64, Vec<u8>)>,
 }
 
-/// A run's folder of parts, locked.
+/// A run's directory of parts, locked.
 pub(crate) struct Checkpoint {
     place: ResumeDir,
-    /// Held as long as the folder is in use.
+    /// Held while the directory is in use.
     lock: Option<File>,
-    /// A process that is interrupted takes the folder away, if it has made it and nothing is in it.
+    /// An interrupted process removes the directory, if it created it and nothing is in it.
     _made: NewDirectory,
     manifest: Option<Manifest>,
     options: CheckpointOptions,
@@ -62,35 +62,36 @@ pub(crate) struct Checkpoint {
 }
 
 impl ResumeDir {
-    /// `OUT.partial`, of the records of the file `OUT`.
+    /// Returns `OUT.partial`, for records of the file `OUT`.
     pub(crate) fn beside(output: &Path) -> ResumeDir {
         let mut folder = output.file_name().unwrap_or_default().to_os_string();
         folder.push(".partial");
         ResumeDir { folder: output.with_file_name(folder), unit: Unit::Records, report: report_path(output) }
     }
 
-    /// `DIR/run.partial`, of the chunks whose tables are in the directory: that can be written to, whereas what it
-    /// stands in may be the root of a container.
+    /// Returns `DIR/run.partial`, for chunks whose tables are in the directory. It is inside, because the
+    /// directory can be written to, whereas its parent may be the root of a container.
     pub(crate) fn inside(directory: &Path) -> ResumeDir {
         let [folder, report] = ["run.partial", "run.json"].map(|name| directory.join(name));
         ResumeDir { folder, unit: Unit::Chunks, report }
     }
 
-    /// Whether the folder is there.
+    /// Returns whether the directory exists.
     pub(crate) fn is_there(&self) -> bool {
         self.folder.exists()
     }
 
-    /// What an unfinished run has kept there; None where it has finished nothing.
+    /// Returns what an unfinished run has kept there; `None` if it has finished nothing.
     pub(crate) fn saved(&self) -> Option<SavedWork> {
         self.check_own().ok()?;
         let manifest = Manifest::read(&self.folder).ok()??;
         Some(self.saved_in(&manifest)).filter(SavedWork::is_some)
     }
 
-    /// Refuses a folder that is a link or another user's: what is in it, and what it leads to, is not this run's.
+    /// Refuses a directory that is a link or belongs to another user: its contents, and its target, are not
+    /// this run's.
     fn check_own(&self) -> Result<(), ResumeError> {
-        // Where no file can be made, the output is refused for that.
+        // If no file can be created, the output is refused for that reason.
         let ours = || PendingFile::create(&self.folder).ok()?.1.metadata().ok();
         let folder = self.folder.clone();
         match guarded::foreign(&self.folder, ours) {
@@ -102,9 +103,9 @@ impl ResumeDir {
         }
     }
 
-    /// Removes what a killed run has left that had its output complete: parts without a manifest, which no run resumes
-    /// from. Where a process has the lock, the parts are in use; where temporary files of the killed one are beside the output,
-    /// its number in the lock is what the next run finds them by.
+    /// Removes what a killed run with a complete output has left: parts without a manifest, which no run
+    /// resumes from. Parts are in use while a process holds the lock. If the killed run's temporary files are
+    /// beside the output, the lock stays: the next run finds them by the number in it.
     fn sweep(&self) {
         let lock = self.folder.join(LOCK);
         let Ok(mut open) = guarded::open(&lock).and_then(guarded::one_name) else { return };
@@ -116,11 +117,11 @@ impl ResumeDir {
             return;
         }
         drop(open);
-        // What is not virpack's keeps the folder.
+        // The directory stays if it contains files that are not virpack's.
         let _ = remove(&lock).and_then(|()| fs::remove_dir(&self.folder));
     }
 
-    /// Whether a process has left temporary files beside the output.
+    /// Returns whether a process has left temporary files beside the output.
     fn has_begun(&self, process: u32) -> bool {
         let directory = self.folder.parent().unwrap_or(Path::new(""));
         let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
@@ -130,7 +131,8 @@ impl ResumeDir {
         names.any(|name| PendingFile::target_of(&name).is_some() && name.contains(&begun))
     }
 
-    /// Removes the parts, but for those listed, and temporary files: regular files with names of their shape.
+    /// Removes parts that are not listed in `but`, and temporary files: regular files with names of their
+    /// form.
     fn remove_own(&self, but: &[PathBuf]) -> std::io::Result<()> {
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
@@ -149,19 +151,19 @@ impl ResumeDir {
     }
 }
 
-/// The first input that is no file: it cannot be read again from its beginning.
+/// Returns the first input that is not a file, because it cannot be read again from its beginning.
 pub(crate) fn pipe(inputs: &[Input]) -> Option<&Input> {
     let is_file = |input: &&Input| matches!(input, Input::Path(path) if path.is_file());
     inputs.iter().find(|input| !is_file(input))
 }
 
 impl ExistingRun {
-    /// Looks at what stands there, unless nothing is to be kept of a run over `inputs`: nobody wants it, or one of them is
-    /// a pipe.
+    /// Examines what exists there, unless a run over `inputs` keeps nothing: because it is not asked to, or
+    /// because an input is a pipe.
     ///
     /// # Errors
     ///
-    /// As [`ExistingRun::look`], and where a pipe was to be gone on with.
+    /// Returns the errors of [`ExistingRun::look`], and an error if a pipe is to be resumed.
     pub(crate) fn of(
         inputs: &[Input],
         place: ResumeDir,
@@ -176,11 +178,11 @@ impl ExistingRun {
         }
     }
 
-    /// Looks at what stands there.
+    /// Examines what exists there.
     ///
     /// # Errors
     ///
-    /// Where there are parts of an earlier run, neither to go on with nor to be replaced.
+    /// Returns an error for parts of an earlier run that are neither to be resumed nor replaced.
     fn look(place: ResumeDir, options: CheckpointOptions, replace: bool) -> Result<ExistingRun, ResumeError> {
         place.check_own()?;
         if replace && !options.resume {
@@ -202,11 +204,11 @@ impl ExistingRun {
         }
     }
 
-    /// Looks at the directory of a complete output, of which files are to be made again.
+    /// Examines the directory of a complete output, some of whose files are to be made again.
     ///
     /// # Errors
     ///
-    /// Where an unfinished run has kept something there.
+    /// Returns an error if an unfinished run has kept something there.
     pub(super) fn to_remake(place: ResumeDir) -> Result<ExistingRun, ResumeError> {
         let existing = ExistingRun::look(place, CheckpointOptions::default().resume(true), false)?;
         match &existing.manifest {
@@ -217,23 +219,23 @@ impl ExistingRun {
         }
     }
 
-    /// Most tokens in a batch of each model of the earlier run, where there was one.
+    /// Returns the most tokens in a batch of each model of the earlier run, if there was one.
     pub(crate) fn token_budgets(&self) -> Option<&[usize]> {
         self.manifest.as_ref().map(|manifest| &manifest.token_budgets[..])
     }
 
-    /// The output, where it is whole already and not to be replaced.
+    /// Returns the output, if it is complete already and not to be replaced.
     pub(crate) fn complete(&self) -> Option<&CompleteRun> {
         self.complete.as_ref()
     }
 
-    /// Whether files of the output may have got their names before the earlier run was killed.
+    /// Returns whether files of the output may have been renamed before the earlier run was killed.
     pub(crate) fn is_publishing(&self) -> bool {
         self.manifest.as_ref().is_some_and(|manifest| manifest.publishing)
     }
 
-    /// Makes the folder this process's, and takes out of it and from beside the output what a killed one has begun.
-    /// `names` are all that an output may have.
+    /// Locks the directory for this process, and removes what a killed process has begun in it and beside the
+    /// output. `names` are all files that an output may have.
     pub(crate) fn take(self, names: &[PathBuf]) -> Result<Checkpoint, Error> {
         let ExistingRun { place, options, manifest, .. } = self;
         let folder = &place.folder;
@@ -253,10 +255,10 @@ impl ExistingRun {
             Err(TryLockError::WouldBlock) => {
                 return Err(FolderProblem::InUse { folder: folder.clone() }.into());
             }
-            // A file system without locks: who starts two runs into one output is not helped.
+            // A file system without locks cannot prevent two runs into one output.
             Err(TryLockError::Error(_)) | Ok(()) => (),
         }
-        // Before its number is gone: a process that is killed here leaves it to the next.
+        // Before its number is overwritten: a process that is killed here leaves it to the next.
         if let Some(earlier) = guarded::process_in(&mut lock).map_err(failed)? {
             remove_leftovers(names, earlier, &lock.metadata().map_err(failed)?);
         }
@@ -270,13 +272,13 @@ impl ExistingRun {
 }
 
 impl Checkpoint {
-    /// Checks what is there, where a run resumes, and begins to keep what is finished. `identity` is this run's; it may
-    /// take a while to know. No part is listed once an input of `reading` has changed. `writers` threads
-    /// write parts.
+    /// Checks what exists, if the run resumes, and begins to keep finished work. `identity` is this run's,
+    /// which may take a while to compute. No part is listed once an input of `reading` has changed. `writers`
+    /// threads write parts.
     ///
     /// # Errors
     ///
-    /// [`ResumeError::AnotherRun`] where the parts are of a run that makes other rows.
+    /// Returns [`ResumeError::AnotherRun`] if the parts are of a run that makes other rows.
     pub(crate) fn begin(
         mut self,
         identity: impl FnOnce() -> Result<Identity, Error> + Send + 'static,
@@ -288,7 +290,7 @@ impl Checkpoint {
         let unchanged = Arc::clone(&reading);
         let identity = move || {
             let identity = identity()?;
-            // Also what was read before it was hashed.
+            // This includes what was read before it was hashed.
             unchanged.check_unchanged(true)?;
             Ok::<_, Error>(identity)
         };
@@ -315,7 +317,7 @@ impl Checkpoint {
         if !torn.is_empty()
             && let Some(manifest) = &self.manifest
         {
-            // Its number is free again only when the manifest no longer speaks of it.
+            // Its number is free again only when it is no longer in the manifest.
             match manifest.numbers().next() {
                 None => remove(&Manifest::path(&folder)).map_err(OutputError::write(&folder))?,
                 Some(_) => manifest.write(&folder)?,
@@ -335,23 +337,23 @@ impl Checkpoint {
         Ok((Parts::new(log, self), EarlierRun { kept, under_way }, ResumeSummary { saved, torn }))
     }
 
-    /// Notes that all is done and that the output's files are about to get their names: whoever goes on from here finds
-    /// files of this run.
+    /// Records that everything is complete and that the output's files are about to be renamed: a run that
+    /// resumes from here finds files of this run.
     pub(super) fn publishing(&self, manifest: Manifest) -> Result<(), OutputError> {
         Manifest { publishing: true, ..manifest }.write(&self.place.folder)
     }
 
-    /// What `manifest` lists; None where that is nothing.
+    /// Returns what `manifest` lists; `None` if that is nothing.
     pub(super) fn saved(&self, manifest: &Manifest) -> Option<SavedWork> {
         Some(self.place.saved_in(manifest)).filter(SavedWork::is_some)
     }
 
-    /// Removes the parts: the output has them all.
+    /// Removes the parts, because the output has all of their contents.
     pub(crate) fn remove(mut self) {
         self.whole = true;
     }
 
-    /// Removes what no manifest lists, and nothing that virpack has not made.
+    /// Removes files that no manifest lists, and none that virpack has not made.
     fn remove_unlisted(&self) -> Result<(), OutputError> {
         let numbers = self.manifest.iter().flat_map(Manifest::numbers);
         let listed: Vec<PathBuf> = numbers.map(|number| Part::path(&self.place.folder, number)).collect();
@@ -367,13 +369,13 @@ impl Checkpoint {
 }
 
 impl Drop for Checkpoint {
-    /// Leaves nothing where nothing is finished, or all of it.
+    /// Removes everything if nothing is finished; otherwise keeps all of it.
     fn drop(&mut self) {
         let lock = self.place.folder.join(LOCK);
-        // The next one finds whose temporary files lie there.
+        // The next process finds the owner of the temporary files there.
         let _ = cleanup::end(&lock, || Ok(()));
         if self.whole || !Manifest::path(&self.place.folder).exists() {
-            // A destructor has nobody to tell.
+            // A destructor cannot report an error.
             let _ = self.remove_parts(&[]);
             // Some file systems keep a file that is open.
             self.lock = None;
@@ -383,7 +385,7 @@ impl Drop for Checkpoint {
     }
 }
 
-/// Whether a name is one that a file in the folder has until it is complete.
+/// Returns whether a file in the directory has such a name until it is complete.
 fn is_begun(name: &str) -> bool {
     let target = PendingFile::target_of(name);
     target.is_some_and(|target| Manifest::is_name(target) || Part::is_name(target))

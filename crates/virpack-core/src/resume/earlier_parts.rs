@@ -1,4 +1,4 @@
-//! What an earlier run has finished: which numbers, and what became of them when their turn comes.
+//! The finished work of an earlier run: which numbers it has, and their results when their turn comes.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -18,18 +18,18 @@ use crate::output::{EarlierRows, Entry, OutputError};
 use virpack_model::guarded;
 
 const BUFFER: usize = 1 << 20;
-/// Most records or chunks of a run: the set of those that are done takes a bit for each, 1 GB for all of these.
+/// The most records or chunks of a run. The set of finished ones takes a bit for each, 1 GB for all of these.
 const MOST_NUMBERS: u64 = 1 << 33;
 
-/// Entries in parts that are whole.
+/// Entries of complete parts.
 ///
-/// In memory are a bit for each number, and the places of the entries of those parts that are being read: as many as the
-/// run they come from had under way.
+/// Memory holds a bit for each number, and the offsets of the entries of those parts that are being read: as
+/// many as the run that wrote them had in progress.
 pub(crate) struct EarlierParts {
     done: Arc<IndexSet>,
-    /// By the smallest of their numbers.
+    /// In the order of their smallest number.
     parts: Vec<CheckedPart>,
-    /// The first of them that was not opened yet.
+    /// The first part that was not opened yet.
     next: usize,
     places: HashMap<u64, EntryOffset>,
     open: HashMap<usize, PartReader>,
@@ -53,7 +53,7 @@ struct PartReader {
 }
 
 impl EarlierParts {
-    /// Reads `parts` and keeps those that are as they were written; gives for each other one what is wrong with it.
+    /// Reads `parts` and keeps the intact ones. For each other one, returns what is wrong with it.
     pub(super) fn open(
         folder: &Path,
         run: RunId,
@@ -80,12 +80,12 @@ impl EarlierParts {
         (EarlierParts { done: Arc::new(done), parts: whole, next: 0, places, open }, torn)
     }
 
-    /// The numbers that are there.
+    /// Returns the numbers that it has.
     pub(crate) fn done(&self) -> &Arc<IndexSet> {
         &self.done
     }
 
-    /// What `read` makes of the bytes of a number that is there; each can be asked for once, in rising order.
+    /// Passes the bytes of an existing number to `read`. Each number can be taken once, in rising order.
     pub(crate) fn take<T>(
         &mut self,
         number: u64,
@@ -101,7 +101,7 @@ impl EarlierParts {
         self.bytes(&place).and_then(|bytes| read(&bytes)).map_err(failed)
     }
 
-    /// Notes where the entries of a part lie.
+    /// Records the offsets of a part's entries.
     fn index(&mut self, part: usize) -> io::Result<()> {
         let mut file = BufReader::with_capacity(BUFFER, guarded::open(&self.parts[part].path)?);
         let mut offset = RunId::HEAD;
@@ -119,7 +119,7 @@ impl EarlierParts {
 
     fn bytes(&mut self, place: &EntryOffset) -> io::Result<Vec<u8>> {
         let open = self.open.get_mut(&place.part).ok_or(ErrorKind::NotFound)?;
-        // Entries mostly lie one behind the other: what is read ahead is kept.
+        // Entries are mostly consecutive: what is read ahead is kept.
         let ahead = place.offset.cast_signed() - open.file.stream_position()?.cast_signed();
         open.file.seek_relative(ahead)?;
         let head = EntryHead::read(&mut open.file)?.ok_or(ErrorKind::UnexpectedEof)?;
@@ -145,7 +145,7 @@ impl EarlierRows for EarlierParts {
     }
 }
 
-/// Reads all of a part: each number with its bytes; or says why it is not as it was written.
+/// Reads all of a part, each number with its bytes. Returns what is wrong with a damaged part.
 pub(super) fn read_all(folder: &Path, run: RunId, part: &Part) -> Result<Vec<(u64, Vec<u8>)>, String> {
     let path = Part::path(folder, part.number);
     check(&path, run, part)?;
@@ -168,7 +168,7 @@ fn read_error(path: &Path) -> impl Fn(io::Error) -> OutputError + use<> {
     move |source| OutputError::Part { path: path.clone(), source }
 }
 
-/// The numbers in a part, or why it is not as it was written.
+/// Returns the numbers in a part, or what is wrong with it.
 fn check(path: &Path, run: RunId, part: &Part) -> Result<Vec<u64>, String> {
     let file = guarded::open(path).map_err(|error| error.to_string())?;
     let bytes = file.metadata().map_err(|error| error.to_string())?.len();
@@ -178,7 +178,7 @@ fn check(path: &Path, run: RunId, part: &Part) -> Result<Vec<u64>, String> {
     let mut file = BufReader::with_capacity(BUFFER, HashingReader::new(file));
     let numbers = numbers(&mut file, run);
     let HashingReader { from: mut file, sum } = file.into_inner();
-    // Where the entries end too early, the sum is wrong as well.
+    // If the entries end too early, the checksum is wrong as well.
     let is_read = file.stream_position().is_ok_and(|position| position == bytes);
     let is_right = is_read && hex(&sum.finalize()) == part.sha256;
     match numbers {
@@ -200,7 +200,7 @@ fn numbers(file: &mut impl Read, run: RunId) -> io::Result<Vec<u64>> {
     Ok(numbers)
 }
 
-/// Refuses numbers that no record and no chunk has.
+/// Refuses numbers that no record and no chunk can have.
 fn expect_possible(numbers: Vec<u64>) -> Result<Vec<u64>, String> {
     match numbers.iter().find(|number| **number >= MOST_NUMBERS) {
         Some(number) => {
@@ -214,7 +214,7 @@ fn expect_possible(numbers: Vec<u64>) -> Result<Vec<u64>, String> {
 mod tests {
     use super::*;
 
-    /// A part of that run with an entry of that number, written as parts are.
+    /// Writes a part of that run with one entry, as parts are written.
     fn part(folder: &Path, run: RunId, entry: u64) -> Part {
         let head = EntryHead { number: entry, bytes: 2 };
         let bytes = [&run.head()[..], &head.encode(), b"ab"].concat();

@@ -1,6 +1,5 @@
-//! What is finished goes into parts: threads write it as it comes, each into an open part of its own, and
-//! another one makes parts whole, so that neither the device nor the caller, which writes the output, waits
-//! for a disk.
+//! Writes finished work into parts. Threads write it as it arrives, each into its own open part, and another
+//! thread completes parts. So neither the device nor the caller, which writes the output, waits for a disk.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -23,33 +22,33 @@ use crate::Error;
 use crate::files::{PendingFile, sync_directory};
 use crate::output::OutputError;
 
-/// Results that wait to be written.
+/// Results in the queue to be written.
 const AHEAD: usize = 1;
-/// Parts that wait to be made whole; a run that is killed loses them and the open ones.
+/// Parts in the queue to be completed. A killed run loses these and the open ones.
 const CLOSING: usize = 4;
 const BUFFER: usize = 1 << 20;
-/// How long a part that is old enough waits at least if as many as [`CLOSING`] are being made whole.
+/// The shortest time after which an old part is tried again, if [`CLOSING`] parts are being completed.
 const RETRY: Duration = Duration::from_millis(100);
 const WRITING: &str = "writing parts";
 
-/// Where what is finished goes, to be there when the run is killed.
+/// The log of finished work, which survives a kill of the run.
 ///
-/// Dropped without [`Log::close`], it leaves the parts that are closed and not the open ones.
+/// Dropped without [`Log::close`], it keeps the closed parts and loses the open ones.
 pub(crate) struct Log {
     to: Option<Sender<Message>>,
-    /// Threads that write.
+    /// Number of threads that write.
     writers: NonZeroUsize,
-    /// Those that write, and the one that lists; none once they have ended.
+    /// The threads that write, and the one that lists; `None` once they have ended.
     threads: Option<Threads>,
     signals: Arc<Signals>,
 }
 
-/// What the threads and who feeds them tell each other.
+/// Signals between the threads and the caller.
 #[derive(Default)]
 struct Signals {
-    /// Open parts are kept when nothing more comes.
+    /// Whether open parts are kept when nothing more comes.
     keep_open: AtomicBool,
-    /// A thread that writes has ended.
+    /// Whether a writing thread has ended.
     ended: AtomicBool,
 }
 
@@ -60,26 +59,26 @@ struct Threads {
 
 enum Message {
     Finished(Box<dyn Entries>),
-    /// Computed and not finished: all of it, in the place of what was before.
+    /// All results that are computed and not finished. They replace the previous ones.
     UnderWay(Box<dyn Entries>),
 }
 
-/// What the threads of a log need to know.
+/// The settings of a log's threads.
 pub(super) struct Logging {
     pub(super) folder: PathBuf,
     pub(super) run: RunId,
     pub(super) options: CheckpointOptions,
-    /// Numbers that are in parts already.
+    /// Numbers that are already in parts.
     pub(super) done: Arc<IndexSet>,
     /// The number of the next part.
     pub(super) next: AtomicU64,
-    /// Threads that write: one hashes and writes some 600,000 rows of 320 values a second.
+    /// Threads that write: one hashes and writes some 600,000 rows of 320 values per second.
     pub(super) writers: NonZeroUsize,
-    /// The inputs, as they are read.
+    /// The inputs, while they are read.
     pub(super) reading: Arc<ReadProgress>,
 }
 
-/// What the first manifest begins as, once it is known.
+/// Makes the first manifest, once its contents are known.
 pub(super) type MakeManifest = Box<dyn FnOnce() -> Result<Manifest, Error> + Send>;
 
 /// A part that has all its entries and is not on disk yet.
@@ -91,7 +90,7 @@ struct WrittenPart {
 }
 
 impl Log {
-    /// Starts the threads; `begin` gives the manifest that parts are added to, and may take a while.
+    /// Starts the threads. `begin` returns the manifest that parts are added to, and may take a while.
     pub(super) fn start(logging: Logging, begin: MakeManifest) -> Result<Log, Error> {
         let (to, from) = bounded(AHEAD);
         let (close, closing) = unbounded();
@@ -111,35 +110,35 @@ impl Log {
         Ok(Log { to: Some(to), writers: count, threads: Some(Threads { writers, closer }), signals })
     }
 
-    /// Takes results.
+    /// Adds results.
     pub(crate) fn keep(&mut self, finished: Box<dyn Entries>) -> Result<(), Error> {
         self.send(Message::Finished(finished))
     }
 
-    /// Takes what is computed and not finished, in the place of what was before, and closes the open part.
+    /// Replaces the computed but unfinished results, and closes the open part.
     ///
     /// # Panics
     ///
-    /// If several threads write: what they have finished could be listed later than this.
+    /// Panics if several threads write: what they have finished could be listed later than this.
     pub(crate) fn keep_under_way(&mut self, entries: Box<dyn Entries>) -> Result<(), Error> {
         assert_eq!(self.writers, NonZeroUsize::MIN, "one thread writes what is computed and not finished");
         self.send(Message::UnderWay(entries))
     }
 
-    /// Makes the open parts whole, and waits until all are.
+    /// Completes the open parts, and waits until all parts are complete.
     pub(crate) fn close(self) -> Result<Manifest, Error> {
         self.signals.keep_open.store(true, Ordering::Release);
         self.drop_open()
     }
 
-    /// Makes the open parts whole, and waits for them alone: where there is none the checksums of the inputs,
-    /// which the list of parts begins with, are not waited for.
+    /// Completes the open parts and waits only for them. Without any, it does not wait for the checksums of
+    /// the inputs, which the list of parts begins with.
     pub(crate) fn keep_open(mut self) -> Result<(), Error> {
         self.signals.keep_open.store(true, Ordering::Release);
         self.end().map(drop)
     }
 
-    /// Drops the open parts, unless they are kept, and waits until the others are whole.
+    /// Drops the open parts, unless they are kept, and waits until the others are complete.
     pub(crate) fn drop_open(mut self) -> Result<Manifest, Error> {
         self.end()?.manifest().cloned()
     }
@@ -148,7 +147,7 @@ impl Log {
         self.to = None;
         let Threads { writers, closer } = self.threads.take().ok_or_else(panicked)?;
         let written: Vec<_> = writers.into_iter().map(join).collect();
-        // It ends as its queue does. What it says is the cause of what the others say.
+        // It ends when its queue does. Its error is the cause of the others' errors.
         let listing = join(closer)?;
         written.into_iter().collect::<Result<(), Error>>()?;
         Ok(listing)
@@ -156,7 +155,7 @@ impl Log {
 
     fn send(&mut self, message: Message) -> Result<(), Error> {
         match &self.to {
-            // Where one has failed the others would go on without it.
+            // If one has failed, the others would continue without it.
             Some(to) if !self.signals.ended.load(Ordering::Acquire) && to.send(message).is_ok() => Ok(()),
             _ => self.end().and(Err(panicked())),
         }
@@ -165,12 +164,12 @@ impl Log {
 
 impl Drop for Log {
     fn drop(&mut self) {
-        // The run has failed: what the log has to say comes too late.
+        // The run has failed: the log's own errors come too late.
         let _ = self.end();
     }
 }
 
-/// The error where the thread that writes has left nothing, not even its panic.
+/// Returns the error of a writing thread that left nothing, not even its panic.
 fn panicked() -> Error {
     ThreadError::Panicked { thread: WRITING, message: None }.into()
 }
@@ -191,7 +190,7 @@ fn join<T>(thread: JoinHandle<Result<T, Error>>) -> Result<T, Error> {
 struct Writing {
     logging: Arc<Logging>,
     open: Option<OpenPart>,
-    /// When the open part is old enough to be closed.
+    /// The time at which the open part is old enough to be closed.
     due: Option<Instant>,
     close: Sender<WrittenPart>,
     /// A part is closed only with one of these, so that no thread waits for a disk, or for the inputs'
@@ -366,7 +365,7 @@ impl WrittenPart {
     }
 }
 
-/// The list of parts, which begins with the first of them: until then nobody waits for it.
+/// The list of parts, which begins with the first of them: until then no thread waits for it.
 struct Listing {
     begin: Option<MakeManifest>,
     manifest: Option<Manifest>,

@@ -1,4 +1,4 @@
-//! `manifest.json`: whose parts they are, and which of them are whole.
+//! `manifest.json`: the run of the parts, and which of them are complete.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -20,34 +20,34 @@ const SUM: &str = "sha256";
 /// More parts than a run of a thousand years closes.
 const LARGEST_NUMBER: u64 = 1 << 40;
 
-/// What the system says where there is no folder, or none can be.
+/// The system's errors if there is no directory, or none can be created.
 const NO_FOLDER: [ErrorKind; 3] = [ErrorKind::NotFound, ErrorKind::NotADirectory, ErrorKind::InvalidFilename];
 
-/// What is said of the parts in a folder; replaced as a whole, never changed.
+/// The facts about the parts in a directory. The file is replaced, never changed in place.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Manifest {
-    /// What its parts begin with.
+    /// The beginning of its parts.
     pub(crate) run: RunId,
-    /// Of the run that makes them.
+    /// The identity of the run that makes them.
     pub(crate) identity: Identity,
-    /// Most tokens in a batch of each of its models: whoever goes on makes the same batches.
+    /// The most tokens in a batch of each of its models: a resumed run makes the same batches.
     pub(crate) token_budgets: Vec<usize>,
-    /// Those that are whole, as they were closed.
+    /// The complete parts.
     pub(crate) parts: Vec<Part>,
-    /// What was computed and not finished when it was written last.
+    /// Results that were computed and not finished when it was last written.
     pub(crate) under_way: Option<Part>,
-    /// Whether every record was done, and files of the output may have had their names already.
+    /// Whether every record was finished, and files of the output may have been renamed.
     pub(crate) publishing: bool,
 }
 
 /// A file of entries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Part {
-    /// Its number, which names it.
+    /// Its number, from which its file is named.
     pub(crate) number: u64,
     pub(crate) entries: u64,
     pub(crate) bytes: u64,
-    /// In hexadecimal digits, as `sha256sum` prints it.
+    /// In hexadecimal digits, as printed by `sha256sum`.
     pub(crate) sha256: String,
 }
 
@@ -56,7 +56,7 @@ impl Part {
         folder.join(format!("{number:06}.part"))
     }
 
-    /// Whether a file's name is one that [`Part::path`] gives.
+    /// Returns whether a file has a name like those of [`Part::path`].
     pub(super) fn is_name(name: &str) -> bool {
         let number = name.strip_suffix(".part").unwrap_or_default();
         number.len() >= 6 && number.bytes().all(|byte| byte.is_ascii_digit())
@@ -79,12 +79,12 @@ impl Manifest {
         Manifest { run, identity, token_budgets, parts: Vec::new(), under_way: None, publishing: false }
     }
 
-    /// Entries in all parts.
+    /// Returns the number of entries in all parts.
     pub(crate) fn entries(&self) -> u64 {
         self.parts.iter().fold(0, |sum, part| sum.saturating_add(part.entries))
     }
 
-    /// The numbers of all files that it speaks of.
+    /// Returns the numbers of all files that it lists.
     pub(crate) fn numbers(&self) -> impl Iterator<Item = u64> {
         self.parts.iter().chain(&self.under_way).map(|part| part.number)
     }
@@ -97,20 +97,20 @@ impl Manifest {
         name == NAME
     }
 
-    /// Reads the manifest of a folder; None where there is none.
+    /// Reads the manifest of a directory; returns `None` if there is none.
     pub(crate) fn read(folder: &Path) -> Result<Option<Manifest>, ResumeError> {
         let path = Manifest::path(folder);
         let damaged = |reason: String| ResumeError::Manifest { path: path.clone(), reason };
         let text = match guarded::read(&path, LARGEST_LIST) {
             Ok(text) => text,
-            // Where no folder can be, the output cannot either, and says so.
+            // If there cannot be a directory, there cannot be an output either, which reports it.
             Err(error) if NO_FOLDER.contains(&error.kind()) => return Ok(None),
             Err(error) => return Err(damaged(error.to_string())),
         };
         Manifest::of_json(&text, folder).map(Some)
     }
 
-    /// Reads what [`Manifest::to_json`] gave.
+    /// Parses the result of [`Manifest::to_json`].
     pub(crate) fn of_json(text: &[u8], folder: &Path) -> Result<Manifest, ResumeError> {
         let damaged = |reason: String| ResumeError::Manifest { path: Manifest::path(folder), reason };
         let value: Value = serde_json::from_slice(text).map_err(|error| damaged(error.to_string()))?;
@@ -138,7 +138,7 @@ impl Manifest {
         manifest.problem().map_or(Ok(manifest), |problem| Err(damaged(problem)))
     }
 
-    /// What no run has written.
+    /// Returns what no run can have written.
     fn problem(&self) -> Option<String> {
         if self.token_budgets.contains(&0) {
             return Some("a token budget of 0".to_owned());
@@ -148,7 +148,7 @@ impl Manifest {
         if let Some(twice) = numbers.windows(2).find(|pair| pair[0] == pair[1]) {
             return Some(format!("it lists part {} twice", twice[0]));
         }
-        // Their sum is what is finished.
+        // Their sum is the finished work.
         if self.parts.iter().try_fold(0u64, |sum, part| sum.checked_add(part.entries)).is_none() {
             return Some("its parts have more entries than can be".to_owned());
         }
@@ -171,7 +171,8 @@ impl Manifest {
         value
     }
 
-    /// A text with the checksum that it should have, for a fuzz target: else no mutation would come past it.
+    /// Returns a text with the right checksum, for a fuzz target, whose mutations would otherwise all be
+    /// refused.
     pub(crate) fn signed(text: &[u8]) -> Option<String> {
         let mut value: Value = serde_json::from_slice(text).ok()?;
         let sum = sum_without(&value);
@@ -179,14 +180,14 @@ impl Manifest {
         Some(value.to_string())
     }
 
-    /// Replaces the manifest of a folder: on disk, there is always the old one or the new one.
+    /// Replaces the manifest of a directory. The disk always holds the old one or the new one.
     pub(crate) fn write(&self, folder: &Path) -> Result<(), OutputError> {
         let text = self.to_json().to_string();
         Ok(PendingFile::whole(&Manifest::path(folder), text.as_bytes())?.publish_synced()?)
     }
 }
 
-/// The SHA-256 of a manifest's fields but for that one.
+/// Returns the SHA-256 of a manifest's fields, except for that one.
 fn sum_without(value: &Value) -> String {
     let mut rest = value.clone();
     if let Some(fields) = rest.as_object_mut() {

@@ -4,20 +4,20 @@ use std::io::{self, ErrorKind, Read};
 
 use crate::output::OutputError;
 
-/// What is finished, for a part to hold.
+/// Finished work, for a part to hold.
 pub(crate) trait Entries: Send {
-    /// Hands each entry on: its number, which no other has, and its bytes.
+    /// Passes on each entry: its number, which is unique, and its bytes.
     fn each(&self, hand_on: &mut HandOn<'_>) -> Result<(), OutputError>;
 }
 
 /// Takes an entry.
 pub(crate) type HandOn<'a> = dyn FnMut(u64, &[u8]) -> Result<(), OutputError> + 'a;
 
-/// What stands before an entry's bytes: two numbers, little-endian.
+/// The part of an entry before its bytes: two numbers, little-endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct EntryHead {
     pub(super) number: u64,
-    /// How many bytes follow.
+    /// The number of bytes that follow.
     pub(super) bytes: u64,
 }
 
@@ -33,7 +33,7 @@ impl EntryHead {
         bytes
     }
 
-    /// The next entry's; None at the end.
+    /// Reads the next entry's head; returns `None` at the end.
     pub(super) fn read(from: &mut impl Read) -> io::Result<Option<EntryHead>> {
         let mut bytes = Vec::with_capacity(EntryHead::BYTES);
         from.take(EntryHead::BYTES as u64).read_to_end(&mut bytes)?;
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_head_comes_back_and_none_is_made_up() {
+    fn a_head_is_read_back_and_none_is_invented() {
         let head = EntryHead { number: 1 << 40, bytes: 7 };
         let bytes = head.encode();
         assert_eq!(EntryHead::read(&mut &bytes[..]).unwrap(), Some(head));

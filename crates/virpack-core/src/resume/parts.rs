@@ -1,4 +1,4 @@
-//! A run's parts, while it goes on.
+//! The parts of a run in progress.
 
 use virpack_seq::{Input, InputChecksum};
 
@@ -9,14 +9,14 @@ use super::{Entries, SavedWork};
 use crate::Error;
 use crate::identity::Identity;
 
-/// A run's parts: those that are whole, and the one that is being written.
+/// A run's parts: the complete ones, and those being written.
 pub(crate) struct Parts {
     log: Log,
-    // Behind the log: it removes the folder where nothing is left in it.
+    // After the log: it removes the directory if nothing is left in it.
     checkpoint: Checkpoint,
 }
 
-/// The parts of a run whose output is whole.
+/// The parts of a run whose output is complete.
 pub(crate) struct CompleteParts {
     manifest: Manifest,
     checkpoint: Checkpoint,
@@ -27,33 +27,33 @@ impl Parts {
         Parts { log, checkpoint }
     }
 
-    /// Takes what is finished.
+    /// Keeps finished work.
     pub(crate) fn keep(&mut self, finished: impl Entries + 'static) -> Result<(), Error> {
         self.log.keep(Box::new(finished))
     }
 
-    /// Takes what is computed and not finished, all of it, in the place of what was before.
+    /// Keeps all results that are computed and not finished. They replace those kept before.
     pub(crate) fn keep_under_way(&mut self, entries: impl Entries + 'static) -> Result<(), Error> {
         self.log.keep_under_way(Box::new(entries))
     }
 
-    /// Makes all that is finished safe, as the run ends before its input; None where nothing is.
+    /// Keeps all finished work, because the run ends before its input. Returns `None` if there is none.
     pub(crate) fn interrupt(self) -> Result<Option<SavedWork>, Error> {
         let manifest = self.log.close()?;
         Ok(self.checkpoint.saved(&manifest))
     }
 
-    /// Makes all that is finished safe, as the run ends with an error.
+    /// Keeps all finished work, because the run ends with an error.
     pub(crate) fn keep_finished(self) -> Result<(), Error> {
         self.log.keep_open()
     }
 
-    /// Drops the open part, as the output is whole; gives what the run is of.
+    /// Drops the open part, because the output is complete, and returns the identity of the run.
     ///
     /// # Errors
     ///
-    /// What was `read` of the inputs is not what the parts are said to be of: they go, as a run that resumes from them
-    /// would mix both.
+    /// Returns an error if the inputs that were `read` are not those of the parts. The parts are then
+    /// removed, because a run that resumes from them would mix both.
     pub(crate) fn complete(
         self,
         read: &[(Input, Option<InputChecksum>)],
@@ -68,7 +68,7 @@ impl Parts {
 }
 
 impl CompleteParts {
-    /// Notes that the output's files are about to get their names; what it gives goes when they have them.
+    /// Records that the output's files are about to be renamed. Drop the result once they are.
     pub(crate) fn publishing(self) -> Result<Checkpoint, Error> {
         self.checkpoint.publishing(self.manifest)?;
         Ok(self.checkpoint)

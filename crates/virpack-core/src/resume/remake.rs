@@ -1,4 +1,4 @@
-//! A complete output of which some files are made again.
+//! A complete output, some of whose files are made again.
 
 use std::path::{Path, PathBuf};
 
@@ -7,31 +7,30 @@ use super::{Manifest, ResumeDir, RunId};
 use crate::Error;
 use crate::identity::Identity;
 
-/// The directory of a complete output of which some files are made again, locked.
+/// The locked directory of a complete output, some of whose files are made again.
 pub(crate) struct Remake {
     checkpoint: Checkpoint,
     is_torn: bool,
 }
 
 impl Remake {
-    /// Takes a directory, and removes what a killed process has begun in it, which may have `names`.
+    /// Locks a directory, and removes what a killed process has begun in it under one of `names`.
     ///
     /// # Errors
     ///
-    /// Where another process writes into it, or an unfinished run has kept something there.
+    /// Returns an error if another process writes into it, or if an unfinished run has kept something there.
     pub(crate) fn take(directory: &Path, names: &[PathBuf]) -> Result<Self, Error> {
         let existing = ExistingRun::to_remake(ResumeDir::inside(directory))?;
         let is_torn = existing.is_publishing();
         Ok(Remake { checkpoint: existing.take(names)?, is_torn })
     }
 
-    /// Whether an earlier process was killed as it gave its files their names: some may be its own.
+    /// Returns whether an earlier process was killed while it renamed its files: some may be its own.
     pub(crate) fn is_torn(&self) -> bool {
         self.is_torn
     }
 
-    /// Gives the files, which are all whole, their names by `publish`. A process that is killed meanwhile has
-    /// noted it.
+    /// Renames the complete files by `publish`. A process that is killed meanwhile has recorded it.
     pub(crate) fn publish<T>(
         self,
         identity: Identity,

@@ -1,4 +1,4 @@
-//! What tells one run's parts from all others'.
+//! Distinguishes one run's parts from all others'.
 
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, ErrorKind, Read};
@@ -8,8 +8,8 @@ use virpack_seq::reader::hex;
 
 use super::MAGIC;
 
-/// What tells one run's parts from all others': in its manifest, and at the beginning of each part. A run that resumes another
-/// one has the same.
+/// Distinguishes one run's parts from all others'. It is in the manifest and at the beginning of each part. A
+/// run that resumes another one has the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RunId([u8; 16]);
 
@@ -17,11 +17,11 @@ impl RunId {
     /// Bytes of a part before its first entry.
     pub(super) const HEAD: u64 = (MAGIC.len() + 16) as u64;
 
-    /// One that no other run has.
+    /// Returns an id that no other run has.
     pub(crate) fn new() -> RunId {
         let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         let mut sum = Sha256::new();
-        // The system's random numbers, which std gives by way of its hash tables alone.
+        // The system's random numbers, which std offers only through its hash tables.
         sum.update(RandomState::new().hash_one(time).to_le_bytes());
         sum.update(time.as_nanos().to_le_bytes());
         sum.update(std::process::id().to_le_bytes());
@@ -29,12 +29,12 @@ impl RunId {
         RunId(*sum.first_chunk().expect("a SHA-256 has 32 bytes"))
     }
 
-    /// What a part begins with.
+    /// Returns the beginning of a part.
     pub(super) fn head(self) -> Vec<u8> {
         [&MAGIC[..], &self.0].concat()
     }
 
-    /// Reads what a part begins with, and refuses what is not one of this run.
+    /// Reads the beginning of a part, and refuses a part of another run.
     pub(super) fn expect_head(self, part: &mut impl Read) -> io::Result<()> {
         let mut head = [0; RunId::HEAD as usize];
         part.read_exact(&mut head)?;

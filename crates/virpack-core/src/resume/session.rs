@@ -1,4 +1,4 @@
-//! A run beside its output: what an earlier run of it has finished, and what this one keeps for a later one.
+//! What an earlier run of the same output has finished, and what this run keeps for a later one.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -14,10 +14,10 @@ use super::{
 use crate::Error;
 use crate::identity::{Identity, PendingIdentity};
 
-/// What an earlier run of the same output has finished, and the place of what this run finishes.
+/// The finished work of an earlier run of the same output, and the place for that of this run.
 ///
-/// A run opens it, takes its folder, begins to keep what it finishes, and completes it. A run of which nothing is kept goes the
-/// same way.
+/// A run opens it, locks its directory, begins to keep finished work, and completes it. A run that keeps
+/// nothing takes the same steps.
 pub(crate) struct Session {
     stage: SessionStage,
     earlier: Option<EarlierParts>,
@@ -28,24 +28,25 @@ pub(crate) struct Session {
 enum SessionStage {
     /// Nothing is kept.
     Off,
-    /// The folder was looked at.
+    /// The directory was examined.
     Found(ExistingRun),
-    /// The folder is this run's.
+    /// The directory is locked for this run.
     Taken(Checkpoint),
-    /// What is finished goes into parts.
+    /// Finished work goes into parts.
     Keeping(Parts),
 }
 
-/// A session whose output is complete, and has no name yet.
+/// A session whose output is complete and not yet renamed.
 pub(crate) struct CompleteSession(Option<(Identity, CompleteParts)>);
 
 impl Session {
-    /// Looks for what an earlier run has left in `dir`. Nothing is kept where there are no `options`, an input cannot be read
-    /// twice, or there is no `dir`, as of an output that goes to standard output.
+    /// Examines what an earlier run has left in `dir`. Nothing is kept without `options`, without `dir`, as
+    /// for standard output, or if an input cannot be read twice.
     ///
     /// # Errors
     ///
-    /// Parts that are neither to be resumed from nor to be replaced, and `--resume` of inputs that cannot be read twice.
+    /// Returns an error for parts that are neither to be resumed nor replaced, and if inputs that cannot be
+    /// read twice are to be resumed.
     pub(crate) fn open(
         dir: Option<ResumeDir>,
         inputs: &[Input],
@@ -60,18 +61,18 @@ impl Session {
         Ok(Session { stage, earlier: None, under_way: Vec::new(), finished: Arc::default() })
     }
 
-    /// Whether what is finished is kept.
+    /// Returns whether finished work is kept.
     pub(crate) fn is_kept(&self) -> bool {
         !matches!(self.stage, SessionStage::Off)
     }
 
-    /// Whether files of the output that exist give way without being asked for: they are those of a run that was killed as
-    /// it named them, or of a complete one, which ends this run ([`Session::complete_run`]).
+    /// Returns whether existing files of the output are replaced without being asked: those of a run that was
+    /// killed while it renamed them, or of a complete one, which ends this run ([`Session::complete_run`]).
     pub(crate) fn replaces(&self) -> bool {
         matches!(&self.stage, SessionStage::Found(found) if found.is_publishing() || found.complete().is_some())
     }
 
-    /// The token budget of each model of the earlier run; empty where there was none.
+    /// Returns the token budget of each model of the earlier run; empty without one.
     pub(crate) fn token_budgets(&self) -> &[usize] {
         match &self.stage {
             SessionStage::Found(found) => found.token_budgets().unwrap_or_default(),
@@ -79,7 +80,7 @@ impl Session {
         }
     }
 
-    /// The output, where it is complete already and not to be replaced: what ends the run.
+    /// Returns the output, if it is complete already and not to be replaced; it ends the run.
     pub(crate) fn complete_run(&self) -> Option<&CompleteRun> {
         match &self.stage {
             SessionStage::Found(found) => found.complete(),
@@ -87,11 +88,12 @@ impl Session {
         }
     }
 
-    /// Makes the folder this run's, and removes what a killed run has begun of the output, which may have `names`.
+    /// Locks the directory for this run, and removes what a killed run has begun of the output under one of
+    /// `names`.
     ///
     /// # Errors
     ///
-    /// A folder that is in use, or that cannot be made.
+    /// Returns an error for a directory that is in use or cannot be created.
     pub(crate) fn take(&mut self, names: &[PathBuf]) -> Result<(), Error> {
         self.stage = match std::mem::replace(&mut self.stage, SessionStage::Off) {
             SessionStage::Found(found) => SessionStage::Taken(found.take(names)?),
@@ -100,12 +102,12 @@ impl Session {
         Ok(())
     }
 
-    /// Begins to keep what is finished, in the folder that was taken, by `writers` threads: one where
-    /// [`Session::keep_under_way`] is called. Gives what is not computed again; None where nothing is kept.
+    /// Begins to keep finished work, in the locked directory, by `writers` threads: one if
+    /// [`Session::keep_under_way`] is called. Returns what is not computed again; `None` if nothing is kept.
     ///
     /// # Errors
     ///
-    /// [`ResumeError::AnotherRun`] where the parts are of a run that makes other rows.
+    /// Returns [`ResumeError::AnotherRun`] if the parts are of a run that makes other rows.
     pub(crate) fn begin(
         &mut self,
         identity: PendingIdentity,
@@ -123,22 +125,22 @@ impl Session {
         Ok(Some(resumed))
     }
 
-    /// The records or chunks that the earlier run has finished.
+    /// Returns the records or chunks that the earlier run has finished.
     pub(crate) fn finished(&self) -> Arc<IndexSet> {
         Arc::clone(&self.finished)
     }
 
-    /// Gives the parts of the earlier run, once.
+    /// Returns the parts of the earlier run, once.
     pub(crate) fn take_earlier(&mut self) -> Option<EarlierParts> {
         self.earlier.take()
     }
 
-    /// Gives what the earlier run had computed and not finished, once.
+    /// Returns the computed but unfinished results of the earlier run, once.
     pub(crate) fn take_under_way(&mut self) -> Vec<(u64, Vec<u8>)> {
         std::mem::take(&mut self.under_way)
     }
 
-    /// Keeps what is finished.
+    /// Keeps finished work.
     pub(crate) fn keep(&mut self, finished: impl Entries + 'static) -> Result<(), Error> {
         match &mut self.stage {
             SessionStage::Keeping(parts) => parts.keep(finished),
@@ -146,7 +148,7 @@ impl Session {
         }
     }
 
-    /// Keeps what is computed and not finished, all of it, in place of what was kept before.
+    /// Keeps all results that are computed and not finished. They replace those kept before.
     pub(crate) fn keep_under_way(&mut self, entries: impl Entries + 'static) -> Result<(), Error> {
         match &mut self.stage {
             SessionStage::Keeping(parts) => parts.keep_under_way(entries),
@@ -154,7 +156,7 @@ impl Session {
         }
     }
 
-    /// Makes what is finished safe, as the run ends before its input; gives the error that says so.
+    /// Keeps all finished work, because the run ends before its input, and returns the error that reports it.
     pub(crate) fn interrupt(self) -> Error {
         let kept = match self.stage {
             SessionStage::Keeping(parts) => parts.interrupt(),
@@ -163,8 +165,8 @@ impl Session {
         kept.map_or_else(|error| error, |kept| Error::Interrupted { kept })
     }
 
-    /// Makes what is finished safe, as the run ends with `error`, and gives that back. `error` is the first
-    /// failure: another one, of the parts themselves, is not reported. After an error that no run can resume
+    /// Keeps all finished work, because the run ends with `error`, and returns that. `error` is the first
+    /// failure: a later one, of the parts themselves, is not reported. After an error that no run can resume
     /// from, the open parts are dropped.
     pub(crate) fn end_with(self, error: Error) -> Error {
         if let SessionStage::Keeping(parts) = self.stage
@@ -175,11 +177,12 @@ impl Session {
         error
     }
 
-    /// Ends the parts, as the output is complete.
+    /// Ends the parts, because the output is complete.
     ///
     /// # Errors
     ///
-    /// What was `read` of the inputs is not what the parts are said to be of; the parts are removed.
+    /// Returns an error if the inputs that were `read` are not those of the parts. The parts are then
+    /// removed.
     pub(crate) fn complete(self, read: &[(Input, Option<InputChecksum>)]) -> Result<CompleteSession, Error> {
         match self.stage {
             SessionStage::Keeping(parts) => Ok(CompleteSession(Some(parts.complete(read)?))),
@@ -189,16 +192,17 @@ impl Session {
 }
 
 impl CompleteSession {
-    /// What the parts are of; None where nothing was kept.
+    /// Returns the identity of the parts; `None` if nothing was kept.
     pub(crate) fn identity(&self) -> Option<&Identity> {
         self.0.as_ref().map(|(identity, _)| identity)
     }
 
-    /// Gives the output its names by `publish`, which a run that is killed meanwhile has noted; then removes the parts.
+    /// Renames the output by `publish`, which a run that is killed meanwhile has recorded; then removes the
+    /// parts.
     ///
     /// # Errors
     ///
-    /// What `publish` returns; the parts stay.
+    /// Returns the error of `publish`. The parts stay.
     pub(crate) fn publish<T, E>(self, publish: impl FnOnce() -> Result<T, E>) -> Result<T, Error>
     where
         Error: From<E>,

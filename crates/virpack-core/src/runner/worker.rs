@@ -35,7 +35,7 @@ pub(super) enum Stop {
     Device(Error),
     /// No device could do better.
     Run(Error),
-    /// Whoever took the results is gone.
+    /// The receiver of the results was dropped.
     NobodyListens,
 }
 

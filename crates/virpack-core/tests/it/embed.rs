@@ -277,7 +277,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
 
     #[test]
-    fn stopped_anywhere_and_gone_on_with_the_files_are_the_same(
+    fn a_run_stopped_anywhere_and_resumed_writes_the_same_files(
         sequences in prop::collection::vec(sequence(), 1..150),
         lengths in policy(),
         buffer_size in 1..50usize,

@@ -257,7 +257,7 @@ fn tables_that_were_changed_are_refused_with_their_line() {
 }
 
 #[test]
-fn what_was_cut_off_while_names_were_given_is_mended() {
+fn an_interrupted_publication_is_repaired() {
     let folder = tempfile::tempdir().unwrap();
     let inputs = inputs(folder.path());
     let output = folder.path().join("out");

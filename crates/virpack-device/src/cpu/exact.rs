@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_is_no_number_keeps_its_bits() {
+    fn a_nan_keeps_its_bits() {
         kept(&[f32::NAN, f32::INFINITY, f32::from_bits(0x7f80_0001), f32::from_bits(0xffc1_2345)]);
     }
 }

@@ -1,9 +1,11 @@
-//! Which of cuBLASLt's algorithms computes a product, so that a row's bits depend on the row and the weight alone.
+//! Chooses cuBLASLt's algorithm for a product, so that the bits of a row depend only on the row and the
+//! weight.
 //!
-//! Algorithms differ in the order in which they add a row's products with a weight. Were one chosen by the batch's rows, or by
-//! measuring, a record's embedding would change in its last digits with its neighbours. So each weight's shape has a reference:
-//! what the library likes best for [`REFERENCE_ROWS`] rows among algorithms that add up a value in one go. Others
-//! are taken only where they give the same bits as the reference, and then the fastest of those.
+//! Algorithms differ in the order in which they add up the products of a row and a weight. If the algorithm
+//! were chosen by the number of rows, or by measuring alone, the last digits of a record's embedding would
+//! change with its neighbours. So each weight's shape has a reference: the library's favourite for
+//! [`REFERENCE_ROWS`] rows among the algorithms that add up a value in one pass. Other algorithms are used
+//! only if they give the bits of the reference; of these, the fastest is used.
 
 use super::arena::Fixed;
 use super::cublas::{Operands, Plan, ProductState, Products, Shape, WORKSPACE, check};
@@ -16,52 +18,53 @@ use cudarc::cublaslt::sys;
 use cudarc::driver::sys as driver_sys;
 use std::{fmt, mem, ptr};
 
-/// Rows that a shape's reference is chosen for, whatever batch comes first.
+/// Rows for which a shape's reference is chosen, whatever batch comes first.
 const REFERENCE_ROWS: usize = 4096;
 
 /// Products of fewer rows are not worth measuring.
 const ROWS_WORTH_MEASURING: usize = 4096;
 
-/// Algorithms that are tried, and how often.
+/// How many algorithms are tried, and how often each.
 const CANDIDATES: usize = 8;
 const REPEATS: usize = 3;
 
 type Algorithm = sys::cublasLtMatmulAlgo_t;
 
-/// What was chosen for a weight's shape.
+/// The algorithms chosen for a weight's shape.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Chosen {
-    /// Whose bits all others must have.
+    /// The algorithm whose bits all others must give.
     reference: Algorithm,
     measured: Option<Measured>,
 }
 
-/// The fastest algorithm for about so many rows.
+/// The fastest algorithm for about this many rows.
 #[derive(Clone, Copy, Debug)]
 struct Measured {
     rows: usize,
     algorithm: Algorithm,
-    /// Algorithms that were tried, and how many of them have the reference's bits.
+    /// How many algorithms were tried, and how many of them give the reference's bits.
     tried: usize,
     alike: usize,
 }
 
 impl Measured {
-    /// Whether it was measured for about so many rows.
+    /// Returns whether it was measured for about this many rows.
     fn is_near(&self, rows: usize) -> bool {
         !self.is_for_fewer(rows) && self.rows <= 2 * rows
     }
 
-    /// Whether it was measured for so many fewer rows that it says little.
+    /// Returns whether it was measured for far fewer rows, so that it says little.
     fn is_for_fewer(&self, rows: usize) -> bool {
         rows > 2 * self.rows
     }
 }
 
 impl Products {
-    /// The algorithm for a shape: its reference for few rows, or the fastest with the same bits, which is measured once
-    /// for batches of about one size. Smaller ones that come later take the reference: a trial stops the card
-    /// for tens of milliseconds in the middle of a run, and they are the last of a file.
+    /// Returns the algorithm for a shape: the reference for few rows, otherwise the fastest with the same
+    /// bits. That is measured once for batches of about one size. Smaller batches that come later use the
+    /// reference: a trial stops the card for tens of milliseconds in the middle of a run, and such batches
+    /// are the last of a file.
     ///
     /// # Safety
     ///
@@ -96,7 +99,7 @@ impl Products {
         })
     }
 
-    /// The algorithm whose bits a weight's rows have, whatever their number.
+    /// Returns the algorithm that defines the bits of a weight's rows, whatever their number.
     fn reference(&self, handle: sys::cublasLtHandle_t, shape: Shape) -> Result<Algorithm, DeviceError> {
         let shape = Shape { rows: REFERENCE_ROWS, ..shape };
         let plan = Plan::new(self.dtype, shape)?;
@@ -107,8 +110,8 @@ impl Products {
         })
     }
 
-    /// Runs every candidate into scratch memory and keeps the fastest of those that give the reference's bits; None
-    /// without room for the trial.
+    /// Runs every candidate into scratch memory and returns the fastest one that gives the reference's bits.
+    /// Returns `None` if there is no memory for the trial.
     unsafe fn fastest(
         &self,
         kernels: &Kernels,
@@ -125,7 +128,7 @@ impl Products {
             // SAFETY: the caller's promise, and scratch of the size of `y`.
             unsafe { self.submit(handle, plan, algorithm, shape, operands, into.pointer) }
         };
-        // As in a model, where a residual is overwritten: it is in the cache when it is written.
+        // As in a model, where a residual is overwritten: the result is in the cache when it is written.
         let in_place = Operands { y: result.pointer, ..operands };
         let run_in_place = |algorithm: &Algorithm| {
             // SAFETY: as above.
@@ -135,7 +138,7 @@ impl Products {
             return Ok(None);
         }
         let mut tried = vec![*reference];
-        // Asked for freely, the library names faster ones first; their bits are looked at.
+        // Without restrictions the library proposes faster algorithms first. Their bits are compared.
         tried.extend(candidates(handle, plan, Sums::Any)?.iter().filter(|c| c.data != reference.data));
         let (mut alike, mut best) = (0, (f32::INFINITY, *reference));
         for candidate in &tried {
@@ -156,7 +159,7 @@ impl Products {
         Ok(Some(Measured { rows: shape.rows, algorithm: best.1, tried: tried.len(), alike }))
     }
 
-    /// Whether two results are the same, bit for bit; rows past a batch may hold NaN of any kind.
+    /// Returns whether two results are equal, bit for bit. Rows past a batch may hold any NaN.
     fn are_equal(
         &self,
         kernels: &Kernels,
@@ -180,7 +183,7 @@ impl Products {
     }
 }
 
-/// Whether an algorithm chosen for other rows runs for these, in the workspace there is.
+/// Returns whether an algorithm chosen for other rows runs for these, in the workspace available.
 fn fits(handle: sys::cublasLtHandle_t, plan: &Plan, algorithm: &Algorithm) -> bool {
     let (w, x, y) = (plan.weight, plan.x, plan.y);
     // SAFETY: plain integers, filled by the library; live descriptors.
@@ -194,13 +197,13 @@ fn fits(handle: sys::cublasLtHandle_t, plan: &Plan, algorithm: &Algorithm) -> bo
 /// How an algorithm may add up a value.
 #[derive(Clone, Copy, Debug)]
 enum Sums {
-    /// As the library likes; what it says to split is left out all the same.
+    /// As the library prefers. Algorithms that are reported to split the sum are dropped nevertheless.
     Any,
-    /// In one go, without parts that are joined later: asked for.
+    /// In one pass, without partial sums that are joined later. The library is asked for this.
     Whole,
 }
 
-/// What the library proposes for a plan, its favourite first.
+/// Returns the library's proposals for a plan, its favourite first.
 fn candidates(handle: sys::cublasLtHandle_t, plan: &Plan, sums: Sums) -> Result<Vec<Algorithm>, DeviceError> {
     use sys::cublasLtMatmulPreferenceAttributes_t as Attribute;
     let mut preference = ptr::null_mut();
@@ -239,7 +242,7 @@ fn candidates(handle: sys::cublasLtHandle_t, plan: &Plan, sums: Sums) -> Result<
     Ok(found[..count as usize].iter().filter(runs).map(|f| f.algo).collect())
 }
 
-/// Sets one attribute of what is asked for.
+/// Sets one attribute of a preference.
 ///
 /// # Safety
 ///
@@ -256,16 +259,16 @@ unsafe fn prefer<V>(
     check("cublasLtMatmulPreferenceSetAttribute", status)
 }
 
-/// What an algorithm says of itself.
+/// Reads the settings of an algorithm.
 trait Described {
     fn setting(&self, attribute: sys::cublasLtMatmulAlgoConfigAttributes_t) -> Option<u32>;
     fn shown(&self) -> String;
 }
 
 impl Described for Algorithm {
-    /// One of its settings, where the library has it.
+    /// Returns one of its settings, if the library has it.
     fn setting(&self, attribute: sys::cublasLtMatmulAlgoConfigAttributes_t) -> Option<u32> {
-        // Some are of 16 bits, which leave the upper half as it is.
+        // Some settings have 16 bits, which leave the upper half unchanged.
         let (mut value, mut written) = (0u32, 0);
         let to = ptr::from_mut(&mut value).cast();
         // SAFETY: `value` has the number of bytes passed; a size that is not the setting's own is refused.

@@ -1,7 +1,7 @@
-//! Device memory: one allocation, carved into blocks that are handed out and taken back, never returned.
+//! Device memory: few large allocations, divided into blocks that are handed out, taken back and reused.
 //!
-//! Blocks of one size form a free list. Everything runs in the order of one stream, so that a block may be handed
-//! out again as soon as the last call that uses it has been given to the stream.
+//! Blocks of one size form a free list. All work runs in the order of one stream, so a block may be handed
+//! out again once the last call that uses it has been submitted to the stream.
 
 use super::driver::{Card, check};
 use crate::DeviceError;
@@ -10,10 +10,10 @@ use cudarc::driver::sys;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-/// Blocks begin at multiples of this many bytes: what cuBLASLt and 16-byte accesses like.
+/// The alignment of blocks, in bytes, which suits cuBLASLt and 16-byte accesses.
 const ALIGNMENT: usize = 256;
 
-/// The least that is taken from the card at once.
+/// The smallest allocation on the card, in bytes.
 const CHUNK: usize = 64 << 20;
 
 /// A card's memory for activations.
@@ -26,14 +26,14 @@ pub(super) struct Arena {
 #[derive(Debug, Default)]
 struct ArenaState {
     chunks: Vec<(u64, usize)>,
-    /// Bytes of the last chunk that are carved.
+    /// Bytes of the last chunk that are divided into blocks.
     used: usize,
     free: HashMap<usize, Vec<u64>>,
-    /// Blocks handed out.
+    /// Number of blocks handed out.
     out: usize,
 }
 
-/// A piece of the arena; goes back to it on drop.
+/// A block of the arena, which takes it back on drop.
 #[derive(Debug)]
 pub(super) struct Block {
     /// Its address on the card.
@@ -51,12 +51,12 @@ impl Arena {
         self.state.relock()
     }
 
-    /// Takes `bytes` from the card at once, for the blocks to come.
+    /// Allocates `bytes` on the card at once, for later blocks.
     pub(super) fn reserve(&self, bytes: usize) -> Result<(), DeviceError> {
         self.grow(&mut self.state(), bytes)
     }
 
-    /// Gives everything back to the card, where no block is handed out; else nothing.
+    /// Frees all memory if no block is handed out; otherwise does nothing.
     pub(super) fn release(&self) -> Result<(), DeviceError> {
         let mut state = self.state();
         if state.out > 0 {
@@ -71,7 +71,7 @@ impl Arena {
         Ok(())
     }
 
-    /// A block of at least `bytes`.
+    /// Returns a block of at least `bytes`.
     pub(super) fn take(self: &Arc<Self>, bytes: usize) -> Result<Block, DeviceError> {
         let size = bytes.max(1).next_multiple_of(ALIGNMENT);
         let mut state = self.state();
@@ -103,7 +103,7 @@ impl Arena {
 
 impl Drop for Arena {
     fn drop(&mut self) {
-        // The last block is gone; what the streams still do must end first.
+        // The last block is dropped. The streams must finish before the memory is freed.
         let done = self.card.finish(self.card.compute).and_then(|()| self.card.finish(self.card.download));
         for (pointer, _) in self.state().chunks.drain(..) {
             if done.is_ok() {
@@ -122,7 +122,7 @@ impl Drop for Block {
     }
 }
 
-/// Memory for as long as a model lives.
+/// Memory that lives as long as a model.
 #[derive(Debug)]
 pub(super) struct Fixed {
     /// Its address on the card.
@@ -131,7 +131,7 @@ pub(super) struct Fixed {
 }
 
 impl Fixed {
-    /// `bytes` of their own.
+    /// Allocates `bytes` on the card.
     pub(super) fn new(card: &Arc<Card>, op: &'static str, bytes: usize) -> Result<Fixed, DeviceError> {
         Ok(Fixed { pointer: allocate(card, op, bytes)?, card: Arc::clone(card) })
     }

@@ -3,23 +3,24 @@
 use super::{ROW_STEP, packed};
 use crate::Dtype;
 
-/// Results that may be on their way to the host at once: two batches in flight, and one being read.
+/// Results that may be in transfer to the host at once: two batches in flight, and one being read.
 const RESULTS: usize = 3;
 
-/// The batches to come, so that their memory can be laid out before the first.
+/// The sizes of the batches to come, so that their memory can be laid out before the first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ArenaPlan {
     /// Most tokens in a batch.
     pub(super) token_budget: usize,
     /// Most sequences in a batch.
     pub(super) sequences: usize,
-    /// Columns of the tensors that live at once, in any order; a narrower one takes the place of the next wider.
+    /// Columns of the tensors that live at once, in any order. A narrower tensor uses the block of the next
+    /// wider.
     pub(super) widths: Vec<usize>,
-    /// Columns of a row that comes back.
+    /// Columns of a row that is returned.
     pub(super) hidden: usize,
     /// Columns of a pooled row.
     pub(super) pooled: usize,
-    /// Whether all rows of a batch come back too (`Backend::read`), as windows of long records need.
+    /// Whether all rows of a batch are returned too (`Backend::read`), as windows of long records need.
     pub(super) rows: bool,
 }
 
@@ -27,7 +28,7 @@ pub(super) struct ArenaPlan {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Blocks {
     pub(super) token_budget: usize,
-    /// Columns that tensors are widened to, rising.
+    /// Columns that tensors are widened to, in rising order.
     widths: Vec<usize>,
     pub(super) upload: usize,
     pub(super) result: usize,
@@ -35,7 +36,7 @@ pub(super) struct Blocks {
 }
 
 impl ArenaPlan {
-    /// Bytes of the arena.
+    /// Returns the bytes of the arena.
     pub(super) fn bytes(&self, dtype: Dtype) -> usize {
         let blocks = self.blocks();
         let tensors: usize = self.widths.iter().map(|w| tensor_bytes(self.token_budget, *w, dtype)).sum();
@@ -54,7 +55,7 @@ impl ArenaPlan {
 }
 
 impl Blocks {
-    /// Bytes of a tensor's block: up to the token budget, every tensor of a width has the same.
+    /// Returns the bytes of a tensor's block. Up to the token budget, all tensors of a width have the same.
     pub(super) fn tensor(&self, rows: usize, columns: usize, dtype: Dtype) -> usize {
         if rows > self.token_budget {
             return tensor_bytes(rows, columns, dtype).next_power_of_two();
@@ -63,7 +64,7 @@ impl Blocks {
         tensor_bytes(self.token_budget, columns, dtype)
     }
 
-    /// Bytes of a small block: that of its `kind` where it fits.
+    /// Returns the bytes of a small block: those of its `kind`, if it fits.
     pub(super) fn small(bytes: usize, kind: usize) -> usize {
         if bytes <= kind { kind } else { bytes.next_power_of_two() }
     }

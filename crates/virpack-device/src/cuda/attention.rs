@@ -1,4 +1,4 @@
-//! Which kernel computes a batch's attention.
+//! Chooses the kernel that computes a batch's attention.
 
 use super::launch::attention::Form;
 use super::launch::attention_ring::RingForm;
@@ -7,21 +7,21 @@ use super::packed::{CudaPacked, Part};
 use super::{Cuda, CudaTensor, CudaVector};
 use crate::{Attention, DeviceError, shapes};
 
-/// What every kernel of attention works on; its shapes are checked.
+/// The input of every attention kernel, with checked shapes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Task<'a> {
     /// `[tokens, 3 · heads · width]`.
     pub(super) qkv: &'a CudaTensor,
     pub(super) packed: &'a CudaPacked,
     pub(super) heads: usize,
-    /// Width of a head.
+    /// Width of a head, in values.
     pub(super) width: usize,
-    /// The address of ALiBi's slopes, 0 without.
+    /// The address of ALiBi's slopes; 0 without ALiBi.
     pub(super) slopes: u64,
 }
 
 impl Task<'_> {
-    /// Whether ALiBi's slopes are subtracted.
+    /// Returns whether ALiBi's slopes are subtracted.
     pub(super) fn has_alibi(&self) -> bool {
         self.slopes != 0
     }
@@ -30,7 +30,7 @@ impl Task<'_> {
         self.heads * self.width
     }
 
-    /// What scores are scaled by, in powers of two: e^x = 2^(x · log2 e).
+    /// Returns the factor of scores for powers of two: e^x = 2^(x · log2 e).
     pub(super) fn scale(&self) -> f32 {
         std::f32::consts::LOG2_E / (self.width as f32).sqrt()
     }
@@ -44,7 +44,7 @@ enum HopperForm {
 }
 
 impl HopperForm {
-    /// The form for heads of `width` and sequences of at most `longest` tokens.
+    /// Returns the form for heads of `width` and sequences of at most `longest` tokens.
     fn find(width: usize, longest: usize) -> Option<HopperForm> {
         let whole = WholeForm::find(width, longest).map(HopperForm::Whole);
         whole.or_else(|| RingForm::find(width).map(HopperForm::Ring))
@@ -52,7 +52,7 @@ impl HopperForm {
 }
 
 impl Cuda {
-    /// Attention of `qkv`, rotated on the way in where `rotated`.
+    /// Computes attention of `qkv`, which it rotates first if `rotated`.
     pub(super) fn attend(
         &self,
         qkv: &CudaTensor,
@@ -72,7 +72,7 @@ impl Cuda {
                 return Ok(out);
             }
         }
-        // Where pairs have no kernel the queries and keys are rotated by now.
+        // If pairs have no kernel, queries and keys are rotated by now.
         let (rotated, qkv) = (rotated && !self.has_pairs(), &*self.plain(qkv)?);
         let task = Task { qkv, packed, heads, width, slopes };
         let out = self.tensor(packed.tokens, hidden)?;
@@ -99,7 +99,8 @@ impl Cuda {
         Ok(out)
     }
 
-    /// Attention by the kernels for 9.0: false where there are none for this card, dtype or width.
+    /// Computes attention by the kernels for 9.0. Returns false if there are none for this card, dtype or
+    /// width.
     fn attend_on_hopper(&self, task: Task<'_>, out: &CudaTensor) -> Result<bool, DeviceError> {
         let usable = self.bulk_copies && self.options.dtype.bytes() == 2;
         let parts = [task.packed.long, task.packed.short];

@@ -1,4 +1,4 @@
-//! The backend's methods: what each gives to the card.
+//! The methods of `Backend`, each of which submits work to the card.
 
 use super::arena_plan::ArenaPlan;
 use super::packed::CudaPacked;
@@ -185,7 +185,8 @@ impl Backend for Cuda {
         let plan = ArenaPlan { token_budget: tokens, ..self.plan().clone() };
         let sequences = plan.sequences.min(tokens);
         match self.lay_out(&ArenaPlan { sequences, ..plan }) {
-            // Then every block is asked for as it is needed, and the next one without room says so.
+            // Blocks are then allocated when they are needed, and the first that does not fit returns an
+            // error.
             Err(DeviceError::OutOfMemory { .. }) => Ok(()),
             other => other,
         }

@@ -1,11 +1,10 @@
-//! int8 on compute capability 9.0: which values are bytes (kernels/quantize.cu), and what a layer does with
-//! them.
+//! int8 on compute capability 9.0: which values are bytes (kernels/quantize.cu), and how a layer uses them.
 //!
-//! A weight's rows have a scale each, from their upload on; so have an activation's, measured where they are
-//! made. No scale is of a batch, and sums are whole numbers: a row's bits depend on the row and the weight
-//! alone. A layer norm's weight is applied before its rows are measured, its bias goes into the layer's. Both
-//! operands are turned by the same matrix before they are rounded, so that no value stands out. Attention,
-//! the residual stream and all else are in float16.
+//! Each row of a weight has a scale, set at upload. Each row of an activation has one too, measured where the
+//! row is computed. No scale belongs to a batch, and sums are integers, so the bits of a row depend only on
+//! the row and the weight. A layer norm's weight is applied before its rows are measured, and its bias is
+//! added to the layer's. Both operands are rotated by the same matrix before rounding, so that no value is an
+//! outlier. Attention, the residual stream and everything else are in float16.
 
 use super::arena::Fixed;
 use super::epilogue::KernelEpilogue;
@@ -17,18 +16,18 @@ use crate::{DeviceError, Dtype, Epilogue, LayerNorm, Linear, LinearOf, shapes};
 const WIDEST: usize = 20_480;
 
 impl Cuda {
-    /// Whether products are of bytes: `Cuda::new` has seen that the card has them.
+    /// Returns whether products use bytes. `Cuda::new` has checked that the card supports them.
     pub(super) fn has_bytes(&self) -> bool {
         self.options.dtype == Dtype::Int8
     }
 
-    /// Whether rows of so many values are bytes where a product reads them: of a multiple of 16, as bulk
-    /// copies ask for.
+    /// Returns whether a product reads rows of this many values as bytes: they must be a multiple of 16,
+    /// which bulk copies require.
     pub(super) fn are_for_bytes(&self, columns: usize) -> bool {
         self.has_bytes() && columns.is_multiple_of(16) && (1..=WIDEST).contains(&columns)
     }
 
-    /// Whether a weight of these sizes is bytes.
+    /// Returns whether a weight of these sizes is stored as bytes.
     pub(super) fn is_for_bytes(&self, outputs: usize, inputs: usize) -> bool {
         self.are_for_bytes(inputs) && outputs.is_multiple_of(8)
     }
@@ -44,7 +43,7 @@ impl Cuda {
         self.weight_of_bytes(&exact, None, [rows, columns])
     }
 
-    /// The layer with a weight of bytes, and its norm's bias in its own; sizes are checked.
+    /// Uploads a layer with a weight of bytes, and adds its norm's bias to its own. The sizes are checked.
     pub(super) fn layer_of_bytes(
         &self,
         norm: Option<LayerNorm<Vec<f32>>>,
@@ -65,8 +64,8 @@ impl Cuda {
         Ok(Linear { norm, weight, bias })
     }
 
-    /// `share`: the addresses of a norm's bias, and of the layer's, which the weight's share of it is added
-    /// to.
+    /// `share` holds the addresses of a norm's bias and of the layer's bias, to which the weight's share of
+    /// the norm's is added.
     fn weight_of_bytes(
         &self,
         exact: &Fixed,
@@ -80,7 +79,7 @@ impl Cuda {
         Ok(weight)
     }
 
-    /// The tensor itself as bytes, where a product reads rows of its width so.
+    /// Converts the tensor to bytes, if a product reads rows of its width as bytes.
     pub(super) fn handed_on(&self, x: CudaTensor) -> Result<CudaTensor, DeviceError> {
         if x.form == Form::Bytes || !self.are_for_bytes(x.columns) {
             return Ok(x);
@@ -90,7 +89,7 @@ impl Cuda {
         Ok(CudaTensor { form: Form::Bytes, ..x })
     }
 
-    /// The tensor's rows as bytes, normed first where there is a norm but for its bias.
+    /// Returns the tensor's rows as bytes. If there is a norm, applies it first, without its bias.
     fn as_bytes<'a>(
         &self,
         x: &'a CudaTensor,
@@ -105,7 +104,7 @@ impl Cuda {
         Ok(Either::Made(bytes))
     }
 
-    /// `x · weightᵀ + bias` of a weight of bytes to `y`: added to what is there where `residual`.
+    /// Writes `x · weightᵀ + bias` of a weight of bytes to `y`, or adds it to `y` if `residual`.
     pub(super) fn bytes_product(
         &self,
         x: &CudaTensor,
@@ -119,7 +118,7 @@ impl Cuda {
         self.product_of_bytes(KernelEpilogue::None, residual, &x, weight, bias, y, None)
     }
 
-    /// A linear layer whose weight is bytes.
+    /// Computes a linear layer whose weight is bytes.
     pub(super) fn bytes_linear(
         &self,
         x: &CudaTensor,
@@ -129,7 +128,7 @@ impl Cuda {
         let Linear { norm, weight, bias } = layer;
         let (rows, shape) = (x.rows, [weight.rows, weight.columns]);
         shapes::linear([rows, x.columns], shape, bias.as_ref().map(|bias| bias.len), [rows, weight.rows])?;
-        // A norm whose bias is not in the layer's goes before as it is.
+        // A norm whose bias is not in the layer's is applied before, unchanged.
         let (inside, before) = if weight.folded { (norm.as_ref(), None) } else { (None, norm.as_ref()) };
         let normed = before.map(|norm| self.norm(x, norm, false)).transpose()?;
         let x = self.as_bytes(normed.as_ref().unwrap_or(x), inside)?;
@@ -153,18 +152,18 @@ impl Cuda {
     }
 }
 
-/// Where a weight's scales and the zeros that stand for a bias begin behind its values, in bytes.
+/// Returns where the scales of a weight begin, and the zeros that replace a bias, in bytes from its values.
 pub(super) fn after_values(rows: usize, columns: usize) -> [usize; 2] {
     let scales = rows * columns;
     [scales, scales + rows * size_of::<u16>()]
 }
 
-/// Bytes of a weight: its values, scales and zeros.
+/// Returns the bytes of a weight: values, scales and zeros.
 fn bytes_of_weight(rows: usize, columns: usize) -> usize {
     after_values(rows, columns)[1] + rows * size_of::<u16>()
 }
 
-/// Rows that a tensor has memory for.
+/// Returns the rows that a tensor has memory for.
 pub(super) fn padded(rows: usize) -> usize {
     rows.next_multiple_of(ROW_STEP)
 }

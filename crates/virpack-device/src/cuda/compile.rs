@@ -1,4 +1,4 @@
-//! Kernels from source to machine code: NVRTC at first use, then a file in the user's cache.
+//! Compiles kernels from source to machine code: by NVRTC at first use, then from a file in the user's cache.
 
 use super::kernel_source::KernelSource;
 use super::packed::Item;
@@ -8,10 +8,10 @@ use std::ffi::{CStr, CString, c_char, c_int};
 use std::path::Path;
 use std::{fs, process, ptr};
 
-/// What every source begins with.
+/// The beginning of every source.
 const COMMON: &str = include_str!("../kernels/common.cuh");
 
-/// What `source` is compiled with for activations of `dtype`.
+/// Returns the compiler options of `source` for activations of `dtype`.
 fn options(source: &KernelSource, dtype: Dtype, architecture: &str) -> Vec<String> {
     let mut options = vec![
         format!("--gpu-architecture={architecture}"),
@@ -23,8 +23,8 @@ fn options(source: &KernelSource, dtype: Dtype, architecture: &str) -> Vec<Strin
     options
 }
 
-/// Code for `source` that the driver loads: machine code, from the cache or from NVRTC, or for a `compute_..`
-/// architecture PTX, which the driver translates.
+/// Returns code for `source` that the driver can load: machine code, from the cache or from NVRTC. For a
+/// `compute_..` architecture it is PTX, which the driver translates.
 pub(super) fn code(source: &KernelSource, dtype: Dtype, architecture: &str) -> Result<Vec<u8>, DeviceError> {
     let options = options(source, dtype, architecture);
     if is_ptx(architecture) {
@@ -38,7 +38,7 @@ pub(super) fn code(source: &KernelSource, dtype: Dtype, architecture: &str) -> R
     }
     let code = compile(source, &options, architecture)?;
     if let Some(path) = path {
-        // A cache that cannot be written costs time, nothing else.
+        // A cache that cannot be written only costs time.
         let _ = write_whole(&path, &code);
     }
     Ok(code)
@@ -53,12 +53,12 @@ pub(super) fn compile_for(
     compile(source, &options(source, dtype, architecture), architecture)
 }
 
-/// Whether what is compiled for an architecture is text that ends with zero, and no machine code.
+/// Returns whether code for an architecture is PTX, a text that ends with zero, and not machine code.
 fn is_ptx(architecture: &str) -> bool {
     architecture.starts_with("compute_")
 }
 
-/// A compiler call's result as ours.
+/// Converts the result of a compiler call.
 fn check(call: &'static str, result: sys::nvrtcResult) -> Result<(), DeviceError> {
     match result {
         sys::nvrtcResult::NVRTC_SUCCESS => Ok(()),
@@ -90,7 +90,7 @@ fn compile(source: &KernelSource, options: &[String], architecture: &str) -> Res
     }
 }
 
-/// What was compiled: PTX, or machine code.
+/// Returns the compiled PTX or machine code.
 ///
 /// # Safety
 ///
@@ -113,7 +113,7 @@ unsafe fn output_of(program: sys::nvrtcProgram, ptx: bool) -> Result<Vec<u8>, De
     }
 }
 
-/// What the compiler said.
+/// Returns the compiler's log.
 ///
 /// # Safety
 ///
@@ -129,7 +129,7 @@ unsafe fn log_of(program: sys::nvrtcProgram) -> String {
     }
 }
 
-/// A name that changes with the source, the options (card and dtype among them) and the compiler.
+/// Returns a name that changes with the source, the options (which name card and dtype) and the compiler.
 fn cache_name(source: &KernelSource, options: &[String]) -> String {
     let (mut major, mut minor) = (0, 0);
     // SAFETY: pointers to locals.
@@ -145,7 +145,7 @@ fn cache_name(source: &KernelSource, options: &[String]) -> String {
     format!("{}-{hash:032x}.cubin", source.file.trim_end_matches(".cu"))
 }
 
-/// Writes beside and renames, so that no reader ever sees half a file.
+/// Writes a temporary file and renames it, so that no reader sees half a file.
 fn write_whole(path: &Path, code: &[u8]) -> std::io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;

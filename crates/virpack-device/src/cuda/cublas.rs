@@ -1,4 +1,5 @@
-//! Matrix products through cuBLASLt: bias and residual in the epilogue. `algorithms.rs` chooses how.
+//! Matrix products by cuBLASLt, with bias and residual in the epilogue. `algorithms.rs` chooses the
+//! algorithm.
 
 use super::algorithms::Chosen;
 use super::arena::Fixed;
@@ -13,13 +14,13 @@ use std::fmt;
 use std::ptr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Scratch memory for cuBLASLt: what NVIDIA advises for 9.0.
+/// Bytes of scratch memory for cuBLASLt: NVIDIA's recommendation for 9.0.
 pub(super) const WORKSPACE: usize = 32 << 20;
 
-/// `CUBLAS_OP_T`, which cudarc has among cuBLAS's bindings only.
+/// `CUBLAS_OP_T`, which cudarc has only among cuBLAS's bindings.
 const TRANSPOSED: i32 = 1;
 
-/// `y [rows, outputs] = x [rows, inputs] · weightᵀ (+ bias) (+ y)`, by its sizes.
+/// The sizes of `y [rows, outputs] = x [rows, inputs] · weightᵀ (+ bias) (+ y)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Shape {
     pub(super) rows: usize,
@@ -51,9 +52,9 @@ pub(super) struct Products {
 #[derive(Debug)]
 pub(super) struct ProductState {
     pub(super) handle: sys::cublasLtHandle_t,
-    /// Each shape's product, with the algorithm that was chosen for its rows.
+    /// The product of each shape, with the algorithm chosen for its rows.
     plans: HashMap<Shape, (Plan, sys::cublasLtMatmulAlgo_t)>,
-    /// What was chosen, by the shape with its rows left out (0).
+    /// The chosen algorithms, by the shape with 0 rows.
     pub(super) chosen: HashMap<Shape, Chosen>,
 }
 
@@ -87,7 +88,7 @@ impl Products {
         Ok(Products { card: Arc::clone(card), dtype, workspace, state })
     }
 
-    /// What has been chosen so far, a line a weight's shape.
+    /// Returns the choices made so far, one line for each weight's shape.
     pub(super) fn chosen(&self) -> Vec<String> {
         let state = self.state.relock();
         let mut lines: Vec<String> =
@@ -96,7 +97,7 @@ impl Products {
         lines
     }
 
-    /// Gives the product to the compute stream.
+    /// Submits the product to the compute stream.
     ///
     /// # Safety
     ///
@@ -120,7 +121,8 @@ impl Products {
         unsafe { self.submit(state.handle, plan, algorithm, shape, operands, operands.y) }
     }
 
-    /// Gives the product by one algorithm to the compute stream, its result to `result`, which may be `y` itself.
+    /// Submits the product by one algorithm to the compute stream. Its result goes to `result`, which may be
+    /// `y`.
     ///
     /// # Safety
     ///
@@ -168,7 +170,8 @@ impl Products {
 }
 
 impl Plan {
-    /// Row-major `y = x · weightᵀ` is column-major `yᵀ = weight · xᵀ`, whose first operand is read transposed.
+    /// Row-major `y = x · weightᵀ` is column-major `yᵀ = weight · xᵀ`, whose first operand is read
+    /// transposed.
     pub(super) fn new(dtype: Dtype, shape: Shape) -> Result<Plan, DeviceError> {
         use sys::cublasLtEpilogue_t::{CUBLASLT_EPILOGUE_BIAS, CUBLASLT_EPILOGUE_DEFAULT};
         use sys::cublasLtMatmulDescAttributes_t as Attribute;
@@ -181,7 +184,7 @@ impl Plan {
         let epilogue = if shape.bias { CUBLASLT_EPILOGUE_BIAS } else { CUBLASLT_EPILOGUE_DEFAULT };
         // SAFETY: pointers to locals; attributes of the sizes that the library states.
         unsafe {
-            // float32 as it is: TF32 has a compute type of its own.
+            // Plain float32: TF32 has a compute type of its own.
             let compute = sys::cublasComputeType_t::CUBLAS_COMPUTE_32F;
             let scale = sys::cudaDataType_t::CUDA_R_32F;
             check("cublasLtMatmulDescCreate", sys::cublasLtMatmulDescCreate(&mut operation, compute, scale))?;
@@ -210,7 +213,7 @@ impl Drop for Plan {
 }
 
 impl fmt::Display for Shape {
-    /// Without its rows.
+    /// Leaves out the rows.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} -> {}", self.inputs, self.outputs)?;
         f.write_str(if self.bias { " + bias" } else { "" })?;
@@ -251,7 +254,7 @@ unsafe fn set<V>(
     })
 }
 
-/// A column-major matrix without gaps.
+/// Returns the layout of a column-major matrix without gaps.
 fn layout(
     kind: sys::cudaDataType_t,
     rows: usize,

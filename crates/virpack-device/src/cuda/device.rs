@@ -1,24 +1,24 @@
-//! What a card is and what models take on it.
+//! The properties of a card, and the memory that models take on it.
 
 use super::Cuda;
 use super::arena_plan::ArenaPlan;
 use crate::{Device, DeviceError, Dtype, ModelFootprint, ModelShape, Unavailable};
 
-/// Rows of a tile of a product, of which a multiprocessor of a GPU works on one.
+/// Rows of a tile of a product. A multiprocessor works on one tile at a time.
 const TILE_ROWS: usize = 128;
 
-/// Most values of a tensor `[tokens, hidden]` on a GPU unless asked otherwise: measured, more bring no speed there
+/// The most values of a tensor `[tokens, hidden]` on a GPU by default. More were measured to bring no speed
 /// (dev/cuda.md).
 const CUDA_VALUES: usize = 67_584 * 640;
 
-/// The same, in tiles of rows for each multiprocessor: a batch of a whole number of them leaves none idle.
+/// The same, in tiles of rows for each multiprocessor. A batch of a whole number of them leaves none idle.
 const CUDA_TILES: std::ops::RangeInclusive<usize> = 3..=8;
 
-/// Bytes left to the card: kernels are loaded as they are first used, up to 70 MB of them on an H200; layer norms inside
-/// products take a word of eight bytes a token.
+/// Bytes left free on the card. Kernels are loaded at first use, up to 70 MB of them on an H200; layer norms
+/// inside products take eight bytes for each token.
 const CUDA_SPARE: u64 = 128 << 20;
 
-/// What `model` needs of the arena for batches of so many tokens and sequences.
+/// Returns what `model` needs from the arena, for batches of this many tokens and sequences.
 fn plan(model: &ModelShape, token_budget: usize, sequences: usize, rows: bool) -> ArenaPlan {
     let ModelShape { hidden, pooled, .. } = *model;
     ArenaPlan { token_budget, sequences, widths: model.widths.clone(), hidden, pooled, rows }
@@ -38,14 +38,14 @@ impl Device for Cuda {
         Some(self.card.ordinal)
     }
 
-    /// With a stream and an arena of its own.
+    /// Opens the card again, with a stream and an arena of its own.
     fn beside(&self) -> Result<Option<Cuda>, Unavailable> {
         Cuda::new(self.card.ordinal, self.options).map(Some)
     }
 
     fn footprint(&self, model: &ModelShape, _: usize, rows: bool) -> ModelFootprint {
         let dtype = self.options.dtype;
-        // The arena is linear but for its roundings: read off a large one.
+        // The arena is linear, apart from rounding: the slope is read off a large one.
         const MANY: usize = 1 << 20;
         let bytes = |tokens, sequences| plan(model, tokens, sequences, rows).bytes(dtype) as u64;
         ModelFootprint {

@@ -1,4 +1,4 @@
-//! The card: context, streams, events, pinned memory; thin, typed and released on drop.
+//! The card: context, streams, events and pinned memory, thinly wrapped and released on drop.
 
 use super::target::{self, Target};
 use crate::relock::Relock;
@@ -8,28 +8,28 @@ use std::ffi::{CStr, c_int};
 use std::ptr;
 use std::sync::{Arc, Mutex};
 
-/// One GPU and the streams everything runs on.
+/// One GPU and its streams.
 #[derive(Debug)]
 pub(super) struct Card {
     context: sys::CUcontext,
     device: sys::CUdevice,
-    /// As `nvidia-smi` counts.
+    /// The number that `nvidia-smi` shows.
     pub(super) ordinal: usize,
-    /// As the driver names it.
+    /// The name that the driver gives.
     pub(super) name: String,
     /// Compute capability: 90 for 9.0.
     pub(super) capability: u32,
-    /// What its kernels are compiled for.
+    /// The target of its kernels.
     pub(super) target: Target,
-    /// Multiprocessors.
+    /// Number of multiprocessors.
     pub(super) processors: usize,
     /// Uploads and kernels, in order.
     pub(super) compute: Stream,
-    /// Results on their way to the host, beside the next batch's kernels.
+    /// Transfers of results to the host, concurrent with the next batch's kernels.
     pub(super) download: Stream,
 }
 
-/// What times events; drivers before CUDA 12.8 have it under another name, and there nothing is timed.
+/// The function that times events. Drivers before CUDA 12.8 have another one, and nothing is timed there.
 pub(super) const ELAPSED: &str = "cuEventElapsedTime_v2";
 
 /// A stream of the card.
@@ -41,7 +41,7 @@ unsafe impl Send for Card {}
 // SAFETY: as above; the driver locks what it shares.
 unsafe impl Sync for Card {}
 
-/// A driver call's result as ours.
+/// Converts the result of a driver call.
 pub(super) fn check(call: &'static str, result: sys::CUresult) -> Result<(), DeviceError> {
     if result == sys::CUresult::CUDA_SUCCESS {
         return Ok(());
@@ -64,7 +64,7 @@ fn refused(error: DeviceError) -> Unavailable {
 }
 
 impl Card {
-    /// Cards that the driver shows; the driver is open.
+    /// Returns the number of cards that the driver shows. The driver must be open.
     pub(super) fn count() -> Result<usize, Unavailable> {
         let mut count: c_int = 0;
         // SAFETY: plain calls with pointers to locals.
@@ -78,7 +78,7 @@ impl Card {
         Ok(count as usize)
     }
 
-    /// Takes card `ordinal`; the libraries are open.
+    /// Opens card `ordinal`. The libraries must be open.
     pub(super) fn open(ordinal: usize) -> Result<Arc<Card>, Unavailable> {
         let count = Self::count()?;
         if ordinal >= count {
@@ -138,7 +138,7 @@ impl Card {
         check("cuCtxSetCurrent", unsafe { sys::cuCtxSetCurrent(self.context) })
     }
 
-    /// Bytes free and bytes in all.
+    /// Returns the free and the total bytes.
     pub(super) fn memory(&self) -> Result<(usize, usize), DeviceError> {
         self.enter()?;
         let (mut free, mut total) = (0, 0);
@@ -147,7 +147,7 @@ impl Card {
         Ok((free, total))
     }
 
-    /// Waits until everything given to `stream` is done.
+    /// Waits until all work submitted to `stream` is done.
     pub(super) fn finish(&self, stream: Stream) -> Result<(), DeviceError> {
         self.enter()?;
         // SAFETY: the stream is the card's.
@@ -182,13 +182,13 @@ unsafe impl Send for Event {}
 unsafe impl Sync for Event {}
 
 impl Event {
-    /// The point that `stream` has been given so far.
+    /// Records the point that `stream` has reached.
     pub(super) fn record(card: &Arc<Card>, stream: Stream) -> Result<Event, DeviceError> {
         use sys::CUevent_flags_enum::{CU_EVENT_BLOCKING_SYNC, CU_EVENT_DISABLE_TIMING};
         Self::record_with(card, stream, CU_EVENT_BLOCKING_SYNC as u32 | CU_EVENT_DISABLE_TIMING as u32)
     }
 
-    /// The same, with a clock, where the driver has [`ELAPSED`].
+    /// Records the same with a time, if the driver has [`ELAPSED`].
     pub(super) fn record_timed(card: &Arc<Card>, stream: Stream) -> Result<Event, DeviceError> {
         Self::record_with(card, stream, 0)
     }
@@ -205,7 +205,7 @@ impl Event {
         }
     }
 
-    /// Milliseconds from `earlier` to this, both timed and done.
+    /// Returns the milliseconds from `earlier` to this. Both must be timed and past.
     pub(super) fn milliseconds_since(&self, earlier: &Event) -> Result<f32, DeviceError> {
         let mut milliseconds = 0.0;
         // SAFETY: a pointer to a local, live events.
@@ -219,14 +219,14 @@ impl Event {
         check("cuStreamWaitEvent", unsafe { sys::cuStreamWaitEvent(stream.0, self.event, 0) })
     }
 
-    /// Waits here.
+    /// Waits for this point.
     pub(super) fn wait(&self) -> Result<(), DeviceError> {
         self.card.enter()?;
         // SAFETY: a live event.
         check("cuEventSynchronize", unsafe { sys::cuEventSynchronize(self.event) })
     }
 
-    /// Whether the stream has passed this point.
+    /// Returns whether the stream has passed this point.
     pub(super) fn is_past(&self) -> bool {
         // SAFETY: a live event of the context made current.
         self.card.enter().is_ok() && unsafe { sys::cuEventQuery(self.event) } == sys::CUresult::CUDA_SUCCESS
@@ -240,7 +240,7 @@ impl Drop for Event {
     }
 }
 
-/// Pinned host memory, which copies run from and to without waiting.
+/// Pinned host memory, which copies use without waiting.
 #[derive(Debug)]
 pub(super) struct Pinned {
     pointer: *mut u8,
@@ -262,13 +262,13 @@ impl Pinned {
         Ok(Pinned { pointer: pointer.cast(), len })
     }
 
-    /// The bytes.
+    /// Returns the bytes.
     pub(super) fn bytes(&self) -> &[u8] {
         // SAFETY: `len` initialised bytes, alive as long as `self`.
         unsafe { std::slice::from_raw_parts(self.pointer, self.len) }
     }
 
-    /// The bytes, to write.
+    /// Returns the bytes, for writing.
     pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
         // SAFETY: as above, and borrowed mutably.
         unsafe { std::slice::from_raw_parts_mut(self.pointer, self.len) }
@@ -282,12 +282,12 @@ impl Drop for Pinned {
     }
 }
 
-/// Pinned buffers between uses, each with the event after which it may be written.
+/// Unused pinned buffers, each with the event after which it may be written.
 #[derive(Debug, Default)]
 pub(super) struct PinnedPool(Mutex<Vec<(Pinned, Option<Event>)>>);
 
 impl PinnedPool {
-    /// A buffer of at least `len` bytes that no copy uses.
+    /// Returns a buffer of at least `len` bytes that no copy uses.
     pub(super) fn take(&self, card: &Card, len: usize) -> Result<Pinned, DeviceError> {
         card.enter()?;
         let mut free = self.0.relock();
@@ -300,7 +300,7 @@ impl PinnedPool {
         }
     }
 
-    /// Takes a buffer back, for use once `after` is past.
+    /// Takes a buffer back, to be used again once `after` is past.
     pub(super) fn give(&self, buffer: Pinned, after: Option<Event>) {
         self.0.relock().push((buffer, after));
     }

@@ -1,4 +1,4 @@
-//! What the own products of compute capability 9.0 do after a product, before its result is stored.
+//! What virpack's own products for compute capability 9.0 do before a result is stored.
 
 use super::packed::CudaPacked;
 use super::{Cuda, CudaMatrix, CudaVector};
@@ -15,11 +15,11 @@ pub(super) enum KernelEpilogue {
     Rotary(usize),
 }
 
-/// Those that work on each value alone.
+/// The epilogues that work on each value alone.
 pub(super) const ELEMENTWISE: [KernelEpilogue; 1] = [KernelEpilogue::Gelu];
 
 impl KernelEpilogue {
-    /// What it is to the compiler.
+    /// Returns the numbers that the kernel is compiled with.
     pub(super) fn defines(self) -> [(&'static str, usize); 2] {
         let (gelu, width) = match self {
             KernelEpilogue::None => (0, 0),
@@ -30,17 +30,17 @@ impl KernelEpilogue {
     }
 }
 
-/// Rotary positions on the card.
+/// The arguments of rotary positions on the card.
 #[derive(Debug, Default)]
 pub(super) struct Rotation {
     pub(super) positions: u64,
     pub(super) table: u64,
-    /// Outputs that are rotated: queries and keys.
+    /// Outputs that are rotated: those of queries and keys.
     pub(super) outputs: usize,
 }
 
 impl Cuda {
-    /// What a product needs to rotate queries and keys that the weight gives in neighbours.
+    /// Returns what a product needs to rotate queries and keys that are in neighbouring rows.
     pub(super) fn rotation(
         &self,
         rows: usize,
@@ -56,7 +56,8 @@ impl Cuda {
         Ok(Some((KernelEpilogue::Rotary(width), rotation)))
     }
 
-    /// Checks that a weight whose queries and keys are in neighbours is for a product that rotates them.
+    /// Checks that a weight with queries and keys in neighbouring rows is used by a product that rotates
+    /// them.
     pub(super) fn check_rotation(weight: &CudaMatrix, then: KernelEpilogue) -> Result<(), DeviceError> {
         match (weight.neighbours, then) {
             (None, _) | (Some(_), KernelEpilogue::Rotary(_)) => Ok(()),

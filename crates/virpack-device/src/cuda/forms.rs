@@ -1,13 +1,13 @@
-//! The forms that values have on a card, and the way from one to another.
+//! The forms in which values are stored on a card, and conversions between them.
 //!
-//! Weights have their form from their upload on. Of activations, those are in another form than the plain one
-//! that one product or attention hands to the next; whatever else takes such a tensor makes it plain first.
+//! A weight has its form from the upload on. An activation has another form than the plain one only between
+//! one product or attention and the next. Any other operation converts such a tensor to plain values first.
 
 use super::{Cuda, CudaTensor};
 use crate::DeviceError;
 use std::ops::Deref;
 
-/// How values lie in memory. A tensor takes the same bytes in each.
+/// How values are stored. A tensor takes the same bytes in each form.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Form {
     /// Values of the dtype.
@@ -15,11 +15,11 @@ pub(super) enum Form {
     Plain,
     /// float32 as pairs of float16 (`pairs.rs`).
     Pairs,
-    /// int8, with a scale a row (`bytes.rs`).
+    /// int8, with a scale for each row (`bytes.rs`).
     Bytes,
 }
 
-/// A tensor as it was given, or its other form.
+/// A tensor as it is, or converted.
 pub(super) enum Either<'a> {
     Given(&'a CudaTensor),
     Made(CudaTensor),
@@ -37,12 +37,12 @@ impl Deref for Either<'_> {
 }
 
 impl Cuda {
-    /// The tensor as plain values.
+    /// Returns the tensor as plain values.
     pub(super) fn plain<'a>(&self, x: &'a CudaTensor) -> Result<Either<'a>, DeviceError> {
         if x.form == Form::Plain { Ok(Either::Given(x)) } else { self.made_plain(x).map(Either::Made) }
     }
 
-    /// The tensor itself as plain values.
+    /// Converts the tensor to plain values.
     pub(super) fn joined(&self, x: CudaTensor) -> Result<CudaTensor, DeviceError> {
         if x.form == Form::Plain { Ok(x) } else { self.made_plain(&x) }
     }

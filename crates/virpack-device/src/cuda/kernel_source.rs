@@ -1,20 +1,20 @@
-//! What a kernel is compiled from: a value that its launcher makes.
+//! The source of a kernel, as a value that its launcher creates.
 
 use crate::Dtype;
 use std::hash::{Hash, Hasher};
 
-/// A file of kernels with the headers before it and what both are compiled with.
+/// A file of kernels, the headers before it, and the numbers that both are compiled with.
 #[derive(Clone, Debug)]
 pub(super) struct KernelSource {
-    /// The file in `kernels/`, which names the source.
+    /// The name of the file in `kernels/`.
     pub(super) file: &'static str,
-    /// The texts of its headers and its own, in the order in which they are compiled.
+    /// The texts of its headers and of the file, in the order of compilation.
     pub(super) parts: &'static [&'static str],
-    /// Numbers that the compiler's options define.
+    /// Numbers that compiler options define.
     pub(super) defines: Vec<(&'static str, usize)>,
-    /// The dtype of the values that its kernels see, where that is not the activations'.
+    /// The dtype of the values that its kernels see, if it is not that of the activations.
     pub(super) dtype: Option<Dtype>,
-    /// Whether its blocks may ask for more shared memory than every card gives.
+    /// Whether its blocks may need more shared memory than every card gives.
     pub(super) needs_large_shared: bool,
 }
 
@@ -36,23 +36,23 @@ macro_rules! kernel_source {
 pub(super) use kernel_source;
 
 impl KernelSource {
-    /// With these numbers defined, too.
+    /// Adds definitions of numbers.
     pub(super) fn define(mut self, defines: impl IntoIterator<Item = (&'static str, usize)>) -> Self {
         self.defines.extend(defines);
         self
     }
 
-    /// With values of `dtype`, whatever the activations' is.
+    /// Sets the dtype of the values that its kernels see.
     pub(super) fn of(self, dtype: Dtype) -> Self {
         KernelSource { dtype: Some(dtype), ..self }
     }
 
-    /// With all the shared memory that the card gives a block.
+    /// Asks for all the shared memory that the card can give a block.
     pub(super) fn with_large_shared(self) -> Self {
         KernelSource { needs_large_shared: true, ..self }
     }
 
-    /// What tells sources apart: a file has one text and defines the same names in the same order.
+    /// Returns what tells sources apart. A file has one text and defines the same names in the same order.
     fn key(&self) -> (&'static str, impl Iterator<Item = usize> + '_) {
         (self.file, self.defines.iter().map(|define| define.1))
     }
@@ -68,7 +68,7 @@ impl PartialEq for KernelSource {
 impl Eq for KernelSource {}
 
 impl Hash for KernelSource {
-    /// Without the texts, as every launch looks its source up.
+    /// Leaves out the texts, because every launch looks up its source.
     fn hash<H: Hasher>(&self, state: &mut H) {
         let (file, values) = self.key();
         file.hash(state);

@@ -1,4 +1,4 @@
-//! Loaded kernels, and the one place that launches them.
+//! Loaded kernels, and the one function that launches them.
 
 use super::compile;
 use super::driver::{Card, check};
@@ -12,22 +12,22 @@ use std::ffi::{CString, c_void};
 use std::ptr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-// An argument of four bytes is read from where one of eight begins.
+// A kernel reads an argument of four bytes from the beginning of one of eight.
 const _: () = assert!(cfg!(target_endian = "little"));
 
-/// A card's kernels, compiled and loaded as they are first used.
+/// A card's kernels, compiled and loaded at first use.
 #[derive(Debug)]
 pub(super) struct Kernels {
     card: Arc<Card>,
     dtype: Dtype,
-    /// Bytes of shared memory a block may have.
+    /// Bytes of shared memory that a block may use.
     pub(super) shared_limit: usize,
     modules: Mutex<HashMap<KernelSource, Module>>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Function(sys::CUfunction);
-/// A source's kernels on the card, with those that were looked up.
+/// A source's kernels on the card, with the functions that were looked up.
 #[derive(Debug)]
 struct Module {
     handle: sys::CUmodule,
@@ -47,14 +47,14 @@ pub(super) const WARPGROUP: u32 = 128;
 pub(super) struct Grid {
     /// Blocks along x and y.
     pub(super) blocks: (usize, usize),
-    /// Threads a block.
+    /// Threads of a block.
     pub(super) threads: u32,
-    /// Bytes of shared memory a block.
+    /// Bytes of shared memory of a block.
     pub(super) shared: usize,
 }
 
 impl Grid {
-    /// As many blocks as `count` elements take, one a thread.
+    /// Returns the grid of `count` elements, one for each thread.
     pub(super) fn line(count: usize, threads: u32) -> Grid {
         Grid { blocks: (count.div_ceil(threads as usize), 1), threads, shared: 0 }
     }
@@ -63,9 +63,9 @@ impl Grid {
 /// A kernel's argument.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Argument<'a> {
-    /// Its bytes, the low ones first.
+    /// An argument of at most eight bytes, low bytes first.
     Word(u64),
-    /// By value, though it is large.
+    /// Passed by value, although it is large.
     Map(&'a TensorMap),
 }
 
@@ -102,7 +102,7 @@ impl<'a> From<&'a TensorMap> for Argument<'a> {
     }
 }
 
-/// A kernel's arguments, in order.
+/// Makes a kernel's arguments, in order.
 macro_rules! arguments {
     ($($value:expr),* $(,)?) => { [$($crate::cuda::kernels::Argument::from($value)),*] };
 }

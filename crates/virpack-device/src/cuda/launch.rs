@@ -1,4 +1,4 @@
-//! The launchers: a file for each file of kernels, with the forms that it is compiled in and what it is given.
+//! The launchers: a file for each file of kernels, with the kernel's forms and arguments.
 
 pub(super) mod attention;
 mod attention_any;
@@ -21,7 +21,7 @@ use super::{Cuda, compile, libraries};
 use crate::{DeviceError, Dtype, Unavailable};
 use rayon::prelude::*;
 
-/// Every source that a card of this architecture uses for activations of `dtype`.
+/// Returns every source that a card of this architecture uses for activations of `dtype`.
 fn sources(dtype: Dtype, architecture: &str) -> Vec<KernelSource> {
     let hopper = architecture == "sm_90a";
     let turing = architecture.ends_with("_75");
@@ -29,7 +29,7 @@ fn sources(dtype: Dtype, architecture: &str) -> Vec<KernelSource> {
         return Vec::new();
     }
     if dtype == Dtype::Int8 {
-        // Beside float16's own.
+        // In addition to float16's own.
         let all = || quantize::sources().chain(product_bytes::sources()).collect();
         return if hopper { all() } else { Vec::new() };
     }
@@ -50,12 +50,12 @@ fn sources(dtype: Dtype, architecture: &str) -> Vec<KernelSource> {
 }
 
 impl Cuda {
-    /// Compiles all kernels for an architecture, `sm_75` and up, or to what a driver translates
-    /// (`compute_75`), on a machine with or without a card. Returns how many sources were compiled.
+    /// Compiles all kernels for an architecture, `sm_75` and newer, or to PTX that a driver translates
+    /// (`compute_75`). Needs no card. Returns how many sources were compiled.
     ///
     /// # Errors
     ///
-    /// Where NVRTC is missing, `Ok(Err(…))` says how to get it; a kernel that does not compile is the outer
+    /// If NVRTC is missing, `Ok(Err(…))` says how to install it. A kernel that does not compile is the outer
     /// error.
     ///
     /// ```

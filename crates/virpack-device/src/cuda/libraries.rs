@@ -1,7 +1,8 @@
-//! Finds the CUDA libraries before anything calls them: `cudarc` panics on a missing one, we give a reason.
+//! Finds the CUDA libraries before anything calls them: `cudarc` panics if one is missing, this module gives
+//! a reason.
 //!
-//! A library that is not in the loader's path is opened here by its full path; `cudarc` then finds it by name, as the
-//! loader knows libraries that are already open by their names.
+//! A library outside the loader's path is opened here by its full path. `cudarc` then finds it by name,
+//! because the loader knows open libraries by their names.
 
 use super::driver::ELAPSED;
 use crate::{Remedy, Unavailable};
@@ -12,11 +13,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-/// A library and what to install where it is missing.
+/// A library, and what to install if it is missing.
 struct Wanted {
     /// File names, the newest first.
     names: &'static [&'static str],
-    /// A function it must have.
+    /// A function that it must have.
     symbol: &'static str,
     what: &'static str,
     remedy: Remedy,
@@ -62,12 +63,12 @@ pub(super) fn open() -> Result<(), Unavailable> {
         .clone()
 }
 
-/// Opens NVRTC alone: it compiles without a driver or a card.
+/// Opens NVRTC alone, which compiles without a driver or a card.
 pub(super) fn open_compiler() -> Result<(), Unavailable> {
     open_one(&TOOLS[1], &folders())
 }
 
-/// The versions of cuBLASLt and NVRTC, which are open.
+/// Returns the versions of cuBLASLt and NVRTC, which must be open.
 pub(super) fn versions() -> [String; 2] {
     let (mut major, mut minor) = (0, 0);
     // SAFETY: the libraries are open and have these functions in every version; pointers to locals.
@@ -78,7 +79,7 @@ pub(super) fn versions() -> [String; 2] {
     [format!("cuBLASLt {product}"), format!("NVRTC {major}.{minor}")]
 }
 
-/// Whether the driver, which is open, has the function that times events.
+/// Returns whether the driver, which must be open, has the function that times events.
 pub(super) fn times_events() -> bool {
     static HAS: OnceLock<bool> = OnceLock::new();
     *HAS.get_or_init(|| driver_has(ELAPSED))
@@ -95,7 +96,7 @@ fn open_one(wanted: &Wanted, folders: &[PathBuf]) -> Result<(), Unavailable> {
     named.chain(placed).find_map(|path| open_path(&path, wanted.symbol)).ok_or_else(missing)
 }
 
-/// Opens a library for the rest of the process, where it has `symbol`.
+/// Opens a library for the rest of the process, if it has `symbol`.
 fn open_path(path: &Path, symbol: &str) -> Option<()> {
     if path.components().count() > 1 && !path.exists() {
         return None;
@@ -104,12 +105,12 @@ fn open_path(path: &Path, symbol: &str) -> Option<()> {
     let library = unsafe { Library::new(path) }.ok()?;
     // SAFETY: the symbol's address is only looked at, never called through this type.
     unsafe { library.get::<*const ()>(symbol.as_bytes()) }.ok()?;
-    // Never closed: cudarc looks it up again by name.
+    // Never closed, because cudarc looks it up again by name.
     std::mem::forget(library);
     Some(())
 }
 
-/// Folders that may hold CUDA libraries: the toolkit's, then those of Python environments.
+/// Returns folders that may hold CUDA libraries: the toolkit's, then those of Python environments.
 fn folders() -> Vec<PathBuf> {
     let mut folders: Vec<PathBuf> =
         env::var_os("CUDA_HOME").iter().map(|h| Path::new(h).join("lib64")).collect();
@@ -129,7 +130,8 @@ fn folders() -> Vec<PathBuf> {
     folders
 }
 
-/// The active environments, without running Python: the variables they set, then the prefix of `python3` on PATH.
+/// Returns the active environments without running Python: from the variables that they set, then from the
+/// prefix of `python3` on PATH.
 fn python_environments() -> Vec<PathBuf> {
     let named = ["VIRTUAL_ENV", "CONDA_PREFIX"].into_iter().filter_map(env::var_os).map(PathBuf::from);
     let path = env::var_os("PATH").unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Which product computes a linear layer, and what is left to do after it.
+//! Chooses the product that computes a linear layer, and what follows it.
 
 use super::cublas::{Operands, Shape};
 use super::epilogue::KernelEpilogue;
@@ -8,7 +8,7 @@ use super::{Cuda, CudaMatrix, CudaTensor, CudaVector, ROW_STEP, rotary};
 use crate::{Attention, Backend, DeviceError, Epilogue, HostLinear, Linear, LinearOf, shapes};
 
 impl Cuda {
-    /// Checks a product's sizes against each other, and that the weight is for it.
+    /// Checks a product's sizes against each other, and that the weight suits it.
     pub(super) fn check_product(
         x: &CudaTensor,
         weight: &CudaMatrix,
@@ -25,7 +25,7 @@ impl Cuda {
         Err(DeviceError::shape("linear", text(normed), text(weight.folded)))
     }
 
-    /// The product by the library, of pairs or of bytes, to `y`: added to what is there where `residual`.
+    /// Computes the product by the library, or of pairs or bytes, into `y`; adds it to `y` if `residual`.
     pub(super) fn product_into(
         &self,
         x: &CudaTensor,
@@ -59,7 +59,7 @@ impl Cuda {
         unsafe { self.products.run(&self.kernels, shape, operands) }
     }
 
-    /// A linear layer whose norm is folded into it.
+    /// Computes a linear layer whose norm is folded into it.
     fn folded_linear(
         &self,
         x: &CudaTensor,
@@ -81,8 +81,8 @@ impl Cuda {
         }
     }
 
-    /// Uploads a layer: its norm folded in where the own product takes it, its queries and keys in neighbours where a
-    /// product rotates them, its weight as bytes where `is_bytes`.
+    /// Uploads a layer. Folds its norm into it if virpack's own product takes that, puts its queries and keys
+    /// into neighbouring rows if a product rotates them, and stores its weight as bytes if `is_bytes`.
     pub(super) fn upload_layer(
         &self,
         shape: [usize; 2],
@@ -108,7 +108,7 @@ impl Cuda {
         Ok(Linear { weight: CudaMatrix { neighbours, ..layer.weight }, ..layer })
     }
 
-    /// A layer whose parts are as they are, the weight in the dtype or as pairs.
+    /// Uploads the parts of a layer unchanged, with the weight in the dtype or as pairs.
     fn plain_layer(&self, layer: HostLinear, shape: [usize; 2]) -> Result<LinearOf<Cuda>, DeviceError> {
         let Linear { norm, weight, bias } = layer;
         let norm = norm.map(|norm| norm.upload(self)).transpose()?;
@@ -116,7 +116,7 @@ impl Cuda {
         Ok(Linear { norm, weight, bias: bias.map(|bias| self.vector(bias)).transpose()? })
     }
 
-    /// A linear layer by the product that is fastest for it.
+    /// Computes a linear layer by the fastest product for it.
     pub(super) fn linear_by(
         &self,
         x: &CudaTensor,
@@ -152,7 +152,7 @@ impl Cuda {
         }
     }
 
-    /// Queries, keys and values of `x`, and their attention.
+    /// Computes queries, keys and values of `x`, and their attention.
     pub(super) fn project_and_attend(
         &self,
         x: &CudaTensor,
@@ -160,7 +160,7 @@ impl Cuda {
         packed: &CudaPacked,
         attention: &Attention<CudaVector>,
     ) -> Result<CudaTensor, DeviceError> {
-        // Where the product does not rotate, attention does so on the way in.
+        // If the product does not rotate, attention rotates its input.
         let rotates = layer.weight.neighbours.is_none();
         let then = if rotates { Epilogue::None } else { Epilogue::Rotary(packed, attention) };
         let qkv = self.linear(x, layer, then)?;

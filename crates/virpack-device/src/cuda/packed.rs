@@ -1,5 +1,5 @@
-//! A batch on the card: ids, boundaries and attention's work list in one upload. The only arithmetic on
-//! `cu_seqlens` on the host.
+//! A batch on the card: ids, boundaries and attention's work list in one upload. On the host, only this
+//! module computes with `cu_seqlens`.
 
 use super::ROW_STEP;
 use super::arena::Block;
@@ -7,7 +7,7 @@ use super::driver::Event;
 use crate::{DeviceError, shapes};
 use std::sync::Arc;
 
-/// Rows of one sequence that one block of attention works on; as `Item` in `kernels/common.cuh`.
+/// Rows of one sequence for one block of attention; the same as `Item` in `kernels/common.cuh`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub(super) struct Item {
@@ -17,10 +17,10 @@ pub(super) struct Item {
     pub(super) rows: i32,
 }
 
-/// How attention cuts a batch.
+/// How attention divides a batch into items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Cut {
-    /// A sequence up to this long is one item.
+    /// A sequence of at most this length is one item.
     pub(super) whole: usize,
     /// Rows of an item of a longer sequence.
     pub(super) rows: usize,
@@ -29,33 +29,33 @@ pub(super) struct Cut {
 /// A batch on the card.
 #[derive(Debug)]
 pub struct CudaPacked {
-    /// Ids, boundaries, positions, items, in this order, each at a multiple of 16 bytes.
+    /// Ids, boundaries, positions and items, in this order, each at a multiple of 16 bytes.
     block: Block,
     pub(super) tokens: usize,
-    /// Sequences.
+    /// Number of sequences.
     pub(super) n: usize,
     pub(super) items: usize,
-    /// The first of them, those of sequences of more than `WHOLE` tokens.
+    /// The first items: those of sequences of more than `WHOLE` tokens.
     pub(super) long: Part,
-    /// The others.
+    /// The other items.
     pub(super) short: Part,
     pub(super) shortest: usize,
     pub(super) longest: usize,
     pub(super) largest_id: u16,
     layout: Layout,
-    /// Its arrival on the card, where the driver times events.
+    /// Its arrival on the card, if the driver times events.
     pub(super) begun: Option<Arc<Event>>,
 }
 
-/// Items that one launch takes.
+/// The items of one launch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Part {
-    /// Where they begin.
+    /// The number of the first.
     pub(super) first: usize,
     pub(super) count: usize,
-    /// Rows of the item that has most.
+    /// Rows of the largest item.
     pub(super) most_rows: usize,
-    /// The longest of their sequences.
+    /// The longest of their sequences, in tokens.
     pub(super) longest: usize,
 }
 
@@ -67,14 +67,14 @@ impl Part {
     }
 }
 
-/// Most bytes of an upload of so many tokens and sequences: the layout below, rounded up.
+/// Returns the most bytes of an upload of this many tokens and sequences: the layout below, rounded up.
 pub(super) fn most_bytes(tokens: usize, sequences: usize) -> usize {
     let items = sequences + tokens / MOST_ROWS_CUT + 1;
     let positions = tokens.next_multiple_of(ROW_STEP) * size_of::<i32>();
     tokens * size_of::<u16>() + positions + (sequences + 1) * 4 + items * size_of::<Item>() + 2048
 }
 
-/// Where the parts of an upload begin, in bytes.
+/// The offsets of the parts of an upload, in bytes.
 #[derive(Clone, Copy, Debug)]
 struct Layout {
     cu_seqlens: usize,
@@ -87,7 +87,7 @@ struct Layout {
 pub(super) const WIDEST_HEAD: usize = 256;
 
 impl CudaPacked {
-    /// `(hidden, head width)` of the batch's queries, keys and values, which have this shape.
+    /// Returns `(hidden, head width)` of the batch's queries, keys and values, which have this shape.
     pub(super) fn check_qkv(&self, qkv: [usize; 2], heads: usize) -> Result<(usize, usize), DeviceError> {
         shapes::qkv(qkv, self.tokens, heads, Some(WIDEST_HEAD))
     }
@@ -100,7 +100,7 @@ impl CudaPacked {
         self.block.pointer + self.layout.cu_seqlens as u64
     }
 
-    /// Each token's place in its sequence, int32; 0 for the rows that tensors are padded with.
+    /// Returns the address of each token's position in its sequence, int32; 0 in padding rows.
     pub(super) fn positions(&self) -> u64 {
         self.block.pointer + self.layout.positions as u64
     }
@@ -109,7 +109,7 @@ impl CudaPacked {
         self.block.pointer + self.layout.items as u64
     }
 
-    /// A part's own items.
+    /// Returns the address of a part's items.
     pub(super) fn items_of(&self, part: Part) -> u64 {
         self.items() + (part.first * size_of::<Item>()) as u64
     }
@@ -136,7 +136,7 @@ impl<'a> Draft<'a> {
         Ok(Draft { input_ids, cu_seqlens, items, layout })
     }
 
-    /// Bytes to upload.
+    /// Returns the bytes to upload.
     pub(super) fn bytes(&self) -> usize {
         self.layout.end
     }
@@ -182,30 +182,31 @@ fn lengths(cu_seqlens: &[i32]) -> impl Iterator<Item = usize> + '_ {
     cu_seqlens.windows(2).map(|w| (w[1] - w[0]) as usize)
 }
 
-/// The longest sequence of a batch whose sequences are all whole in a block's memory, several heads a block.
+/// The longest sequence of a batch in which all sequences fit into a block's memory, several heads in a
+/// block.
 pub(super) const SHORT: usize = 192;
 
-/// Rows of an item of a sequence that is cut.
+/// Rows of an item of a sequence that is divided.
 const MOST_ROWS_CUT: usize = 128;
 
 fn cut_for(longest: usize) -> Cut {
     match longest {
         0..=SHORT => Cut { whole: SHORT, rows: SHORT },
-        // Eight warps of 16 rows; up to twice that they take two turns at keys that are read once.
+        // Eight warps of 16 rows. Up to twice as many rows take two passes over keys that are read once.
         _ => Cut { whole: 256, rows: MOST_ROWS_CUT },
     }
 }
 
-/// The longest sequence whose keys all stand in registers at once on 9.0 (`attention_whole.cu`). Which kernel a sequence
-/// gets must not depend on its neighbours, as they sum in different orders.
+/// The longest sequence whose keys are all in registers at once on 9.0 (`attention_whole.cu`). The kernel for
+/// a sequence must not depend on its neighbours, because the kernels sum in different orders.
 pub(super) const WHOLE: usize = 168;
 
 fn is_long(item: &Item) -> bool {
     item.length as usize > WHOLE
 }
 
-/// One item a sequence up to `whole`, else one for every `rows` rows; long sequences first, and of each kind the most work,
-/// so that no processor is left with it at the end.
+/// Returns one item for a sequence of at most `whole`, otherwise one for every `rows` rows. Long sequences
+/// come first, and within each kind the most work, so that no processor is left with it at the end.
 fn items(cu_seqlens: &[i32], cut: Cut) -> Vec<Item> {
     let mut items = Vec::with_capacity(cu_seqlens.len());
     for bounds in cu_seqlens.windows(2) {

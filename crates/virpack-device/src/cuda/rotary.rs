@@ -1,8 +1,9 @@
-//! Rotary positions: the tables of angles, queries and keys in neighbours.
+//! Rotary positions: the tables of angles, and queries and keys in neighbouring rows.
 //!
-//! Models have the two values of a rotation half a head apart (`rotate_half` of fair-esm and transformers). A product that
-//! rotates (kernels/product.cu) wants them side by side, where one thread has both whatever the width of a head. So `linear_layer`
-//! orders the weight's rows, once: attention sums over a head's values, and the same order in queries and keys leaves it as it is.
+//! In models the two values of a rotation are half a head apart (`rotate_half` of fair-esm and transformers).
+//! A product that rotates (kernels/product.cu) needs them side by side, where one thread has both for every
+//! head width. So `linear_layer` reorders the weight's rows once. Attention sums over a head's values, so the
+//! same order in queries and keys does not change it.
 
 use super::Cuda;
 use super::arena::Fixed;
@@ -11,33 +12,35 @@ use crate::{DeviceError, shapes};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-/// Widths of the heads of published models: those that tests compile kernels for, and that attention of pairs has one for.
+/// Head widths of published models: tests compile kernels for them, and attention of pairs has a kernel for
+/// each.
 pub(super) const WIDTHS: [usize; 5] = [16, 24, 32, 64, 128];
 
 /// The widest head whose angles a thread has registers for.
 const WIDEST: usize = 128;
 
-/// Positions that the rotary table begins with; it doubles when a sequence is longer.
+/// Positions of the first rotary table. It doubles when a sequence is longer.
 const FIRST_POSITIONS: usize = 1024;
 
-/// (cos, sin) of every position and pair on the card, by the frequencies' bits.
+/// (cos, sin) of every position and pair on the card, by the bits of the frequencies.
 #[derive(Debug, Default)]
 pub(super) struct RotaryTables(Mutex<HashMap<Vec<u32>, RotaryTable>>);
 
-/// Positions and their values on the card.
+/// A number of positions, and their values on the card.
 #[derive(Debug)]
 struct RotaryTable {
     positions: usize,
     values: Arc<Fixed>,
 }
 
-/// Whether a product can rotate heads of this width: blocks of eight columns each belong to one.
+/// Returns whether a product can rotate heads of this width: each block of eight columns must belong to one
+/// head.
 pub(super) fn is_for_products(width: usize) -> bool {
     width > 0 && width.is_multiple_of(8) && width <= WIDEST
 }
 
-/// Orders the rows of queries and of keys, the first two thirds of `rows` of so many values: of each head of `width` the first half's
-/// and the second half's alternate.
+/// Reorders the rows of queries and of keys, the first two thirds of `rows`, of `values` values each: in each
+/// head of `width`, the rows of the first and of the second half alternate.
 pub(super) fn to_neighbours(rows: &mut [f32], values: usize, width: usize) {
     let rotated = rows.len() / 3 * 2;
     let mut head_before = Vec::with_capacity(width * values);
@@ -52,7 +55,7 @@ pub(super) fn to_neighbours(rows: &mut [f32], values: usize, width: usize) {
 }
 
 impl Cuda {
-    /// The table of `frequencies` with at least `positions` rows.
+    /// Returns the table of `frequencies` with at least `positions` rows.
     pub(super) fn rotary_table(
         &self,
         width: usize,
@@ -66,7 +69,7 @@ impl Cuda {
             return Ok(Arc::clone(&table.values));
         }
         let rows = positions.next_power_of_two().max(FIRST_POSITIONS);
-        // Angles in float32, as models are trained: in half precision they are the classic error.
+        // Angles are in float32, as in training. In half precision they are a well-known source of error.
         let angles = |position: usize| {
             frequencies.iter().flat_map(move |f| {
                 let (sin, cos) = f64::from(position as f32 * f).sin_cos();
@@ -75,7 +78,7 @@ impl Cuda {
         };
         let values: Vec<f32> = (0..rows).flat_map(angles).collect();
         let values = Arc::new(self.fixed_f32("rotary table", &values)?);
-        // Kernels already given to the stream may still read the old table: `Fixed` waits for them.
+        // Submitted kernels may still read the old table: `Fixed` waits for them.
         tables.insert(key, RotaryTable { positions: rows, values: Arc::clone(&values) });
         Ok(values)
     }

@@ -1,4 +1,4 @@
-//! Where a product keeps the scales of rows that it norms (kernels/row_scales.cuh).
+//! The memory of the row scales of products with a norm (kernels/row_scales.cuh).
 
 use super::arena::Fixed;
 use super::driver::{Card, Stream, check};
@@ -8,16 +8,16 @@ use crate::relock::Relock;
 use cudarc::driver::sys;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-/// Where a normed product keeps its rows' scales; one for all, as products run one after the other.
+/// The memory of row scales. All products share it, because they run one after the other.
 #[derive(Debug, Default)]
 pub(super) struct RowScales(Mutex<Option<Scales>>);
 
-/// Two counters of rows, then a word of eight bytes a row; all zero before the first launch.
+/// Two counters of rows, then eight bytes for each row; all zero before the first launch.
 #[derive(Debug)]
 struct Scales {
     memory: Fixed,
     rows: usize,
-    /// Launches that have used it, numbered from 1: its words hold their number.
+    /// Launches that have used it, numbered from 1. Its words hold the number of their launch.
     launches: u32,
 }
 
@@ -38,30 +38,31 @@ impl Scales {
     }
 }
 
-/// Scales taken for a launch; the next one waits for this to go.
+/// The scales of a launch. The next launch waits until this is dropped.
 pub(super) struct RowScaleSlot<'a>(MutexGuard<'a, Option<Scales>>);
 
 impl RowScaleSlot<'_> {
-    /// The addresses of words and counters, and the launch's number.
+    /// Returns the addresses of words and counters, and the launch's number.
     pub(super) fn arguments(&self) -> (u64, u64, i32) {
         let scales = self.0.as_ref().expect("`take_scales` has just made sure of them");
         let counters = scales.memory.pointer;
         (counters + COUNTERS as u64, counters, (scales.launches + 1) as i32)
     }
 
-    /// The launch is given to the stream. One that failed has no number, as a launch clears the next one's counter.
+    /// Marks the launch as submitted. A failed launch uses no number, because a launch clears the next one's
+    /// counter.
     pub(super) fn launched(mut self) {
         self.0.iter_mut().for_each(|scales| scales.launches += 1);
     }
 }
 
 impl Cuda {
-    /// Makes room for batches of `tokens`, where products are normed.
+    /// Allocates scales for batches of `tokens`, if products are normed.
     pub(super) fn reserve_scales(&self, tokens: usize) -> Result<(), DeviceError> {
         if self.has_products() { self.scales_of(tokens).map(drop) } else { Ok(()) }
     }
 
-    /// Scales of `rows` for one launch.
+    /// Takes the scales of `rows` rows for one launch.
     pub(super) fn take_scales(&self, rows: usize) -> Result<RowScaleSlot<'_>, DeviceError> {
         self.scales_of(rows).map(RowScaleSlot)
     }
@@ -70,7 +71,7 @@ impl Cuda {
         let RowScales(scales) = &self.scales;
         let mut scales = scales.relock();
         let rows = rows.next_multiple_of(ROW_STEP);
-        // Numbers of launches begin again with fresh memory.
+        // In fresh memory the numbers of launches start again.
         if !scales.as_ref().is_some_and(|s| s.rows >= rows && s.launches < u32::MAX) {
             *scales = None;
             *scales = Some(Scales::new(&self.card, rows)?);

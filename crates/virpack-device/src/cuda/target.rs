@@ -1,28 +1,28 @@
-//! What kernels are compiled for on a card: the card itself, or an older one whose code the driver
+//! The target that a card's kernels are compiled for: the card itself, or an older one whose code the driver
 //! translates.
 
 use crate::{Remedy, Unavailable};
 
-/// The variable that chooses an older card's kernels.
+/// The variable that selects an older card's kernels.
 const VARIABLE: &str = "VIRPACK_CUDA_ARCH";
 
-/// The oldest compute capability that there are kernels for.
+/// The oldest compute capability that kernels support.
 pub(super) const OLDEST: u32 = 75;
 
-/// Compute capabilities whose kernels run on newer cards by `VIRPACK_CUDA_ARCH`.
+/// Compute capabilities whose kernels run on newer cards with `VIRPACK_CUDA_ARCH`.
 const OLDER: [u32; 2] = [75, 80];
 
-/// What kernels are compiled for.
+/// The target of kernels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Target {
     /// The compute capability that kernels are written for: 90 for 9.0.
     pub(super) capability: u32,
-    /// Whether that is not the card's own, so that its driver translates them.
+    /// Whether it differs from the card's own, so that the driver translates the kernels.
     pub(super) translated: bool,
 }
 
 impl Target {
-    /// For a card of this compute capability, as the environment asks.
+    /// Returns the target for a card of this compute capability, as the environment selects.
     pub(super) fn of_card(capability: u32) -> Result<Target, Unavailable> {
         Target::find(capability, std::env::var(VARIABLE).ok().as_deref())
     }
@@ -41,7 +41,7 @@ impl Target {
         Ok(Target { capability, translated: capability != card })
     }
 
-    /// The compiler's name of it: with the features of that card alone where there are any.
+    /// Returns the compiler's name of the target, with the features of that one card if there are any.
     pub(super) fn architecture(self) -> String {
         match self {
             Target { capability, translated: true } => format!("compute_{capability}"),
@@ -50,25 +50,26 @@ impl Target {
         }
     }
 
-    /// Whether it lacks what came with 8.0: bfloat16, copies that do not wait, products of 16 inputs at once.
+    /// Returns whether it lacks what 8.0 introduced: bfloat16, asynchronous copies, products of 16 inputs at
+    /// once.
     pub(super) fn is_turing(self) -> bool {
         self.capability < 80
     }
 
-    /// Bytes of shared memory a block may have.
+    /// Returns the bytes of shared memory that a block may use.
     pub(super) fn shared_limit(self) -> usize {
         let kilobytes = match self.capability {
             0..80 => 64,
             80 | 87 => 163,
             90..120 => 227,
-            // 12.x consumer cards have as much as 8.6.
+            // Consumer cards of 12.x have as much as 8.6.
             _ => 99,
         };
         kilobytes << 10
     }
 }
 
-/// A compute capability as people write it: 7.5.
+/// Returns a compute capability as people write it: 7.5.
 pub(super) fn shown(capability: u32) -> String {
     format!("{}.{}", capability / 10, capability % 10)
 }

@@ -7,22 +7,23 @@ use cudarc::driver::sys;
 use std::ffi::c_void;
 use std::{mem, ptr};
 
-/// The driver's function, since CUDA 12.0.
+/// The driver's function, available since CUDA 12.0.
 const ENCODE: &str = "cuTensorMapEncodeTiled";
 
-/// A row-major matrix and the box of it that one copy brings to shared memory, swizzled by the bytes of its
+/// A row-major matrix, and the box of it that one copy loads into shared memory, swizzled by the bytes of its
 /// rows. A kernel takes it by value, as `const __grid_constant__ TensorMap`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TensorMap(sys::CUtensorMap);
 
-/// Whether this driver can describe matrices.
+/// Returns whether this driver can describe matrices.
 pub(super) fn available() -> bool {
     libraries::driver_has(ENCODE)
 }
 
 impl TensorMap {
-    /// Describes `[rows, columns]` values at `pointer`, rows `pitch` values apart, copied by boxes of `box_rows` rows and
-    /// `box_columns` columns (16, 32 or 64: what can be swizzled). What a box has outside the matrix is zero.
+    /// Describes `[rows, columns]` values at `pointer`, with rows `pitch` values apart, copied in boxes of
+    /// `box_rows` rows and `box_columns` columns (16, 32 or 64, which can be swizzled). Outside the matrix a
+    /// box holds zeros.
     ///
     /// `pointer` and the bytes of a pitch must be multiples of 16, and the driver must be [`available`].
     pub(super) fn new(
@@ -44,7 +45,7 @@ impl TensorMap {
         TensorMap::of((kind, dtype.bytes()), pointer, shape, pitch, boxed)
     }
 
-    /// The same of bytes, in boxes of 32, 64 or 128 columns.
+    /// Describes a matrix of bytes, in boxes of 32, 64 or 128 columns.
     pub(super) fn of_bytes(
         pointer: u64,
         shape: (usize, usize),
@@ -55,7 +56,7 @@ impl TensorMap {
         TensorMap::of((kind, 1), pointer, shape, pitch, boxed)
     }
 
-    /// Of values of a kind and so many bytes.
+    /// Describes a matrix of values of a kind, of `bytes` bytes each.
     fn of(
         (kind, bytes): (sys::CUtensorMapDataType, usize),
         pointer: u64,
@@ -63,7 +64,7 @@ impl TensorMap {
         pitch: usize,
         (box_rows, box_columns): (usize, usize),
     ) -> Result<TensorMap, DeviceError> {
-        // The fastest dimension first, everywhere.
+        // The fastest dimension comes first everywhere.
         let (sizes, pitches) = ([columns as u64, rows as u64], [(pitch * bytes) as u64]);
         let (boxes, every) = ([box_columns as u32, box_rows as u32], [1, 1]);
         let swizzle = match box_columns * bytes {
@@ -94,7 +95,7 @@ impl TensorMap {
         Ok(TensorMap(map))
     }
 
-    /// The driver's own bytes.
+    /// Returns the driver's own bytes.
     pub(super) fn bytes(&self) -> *const c_void {
         ptr::from_ref(&self.0).cast()
     }

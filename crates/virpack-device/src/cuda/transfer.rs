@@ -1,4 +1,4 @@
-//! Batches on their way to the card, results on theirs to the host.
+//! Transfers of batches to the card, and of results to the host.
 
 use super::arena::Block;
 use super::arena_plan::Blocks;
@@ -38,7 +38,7 @@ impl Cuda {
         Ok(draft.on_card(block, begun))
     }
 
-    /// The point that the compute stream has been given so far, with its time, where the driver times events.
+    /// Records the point that the compute stream has reached, with its time, if the driver times events.
     pub(super) fn timed_point(&self) -> Result<Option<Event>, DeviceError> {
         let timed = libraries::times_events().then(|| Event::record_timed(&self.card, self.card.compute));
         timed.transpose()
@@ -66,7 +66,7 @@ impl Cuda {
         Ok(CudaPending { host: Some(host), values, flagged, arrived, span, pool, _source: source })
     }
 
-    /// All rows of a tensor in float32, on their way to the host.
+    /// Copies all rows of a tensor in float32 to the host.
     pub(super) fn send_rows(&self, x: &CudaTensor) -> Result<CudaPending, DeviceError> {
         self.card.enter()?;
         let x = self.plain(x)?;
@@ -78,7 +78,7 @@ impl Cuda {
         self.send(out, count, 0, None)
     }
 
-    /// Waits for values; an error where a row is not finite.
+    /// Waits for values. Returns an error if a row is not finite.
     pub(super) fn receive(&self, pending: CudaPending) -> Result<Vec<f32>, DeviceError> {
         pending.arrived.wait()?;
         if let Some((begun, ended)) = &pending.span {

@@ -1,4 +1,4 @@
-//! Parameters on their way to the card.
+//! Uploads of parameters to the card.
 
 use super::arena::Fixed;
 use super::driver::{Stream, check};
@@ -20,7 +20,7 @@ impl Cuda {
         Ok(memory)
     }
 
-    /// float32 values of their own.
+    /// Uploads float32 values into their own memory.
     pub(super) fn fixed_f32(&self, op: &'static str, values: &[f32]) -> Result<Fixed, DeviceError> {
         self.card.enter()?;
         // SAFETY: any float32 is four plain bytes.
@@ -28,7 +28,7 @@ impl Cuda {
         self.upload(op, bytes)
     }
 
-    /// Values of their own in the dtype of the activations, rounded to the nearest.
+    /// Uploads values into their own memory, rounded to the nearest in the dtype of the activations.
     pub(super) fn fixed(&self, op: &'static str, values: &[f32]) -> Result<Fixed, DeviceError> {
         let exact = self.fixed_f32(op, values)?;
         if self.options.dtype.is_float32() {
@@ -37,7 +37,7 @@ impl Cuda {
         self.rounded(op, &exact, values.len())
     }
 
-    /// A matrix of the dtype's values.
+    /// Uploads a matrix of values of the dtype.
     pub(super) fn matrix_of_values(
         &self,
         [rows, columns]: [usize; 2],
@@ -47,7 +47,7 @@ impl Cuda {
         Ok(CudaMatrix { memory, rows, columns, folded: false, form: Form::Plain, neighbours: None })
     }
 
-    /// A product's weight in the dtype, of pairs where products are of those.
+    /// Uploads a product's weight in the dtype, or as pairs if products use them.
     pub(super) fn matrix_of_words(
         &self,
         [rows, columns]: [usize; 2],
@@ -59,7 +59,7 @@ impl Cuda {
         self.matrix_of_values([rows, columns], values)
     }
 
-    /// `len` float32 values in 16 bits.
+    /// Rounds `len` float32 values to 16 bits.
     pub(super) fn rounded(&self, op: &'static str, exact: &Fixed, len: usize) -> Result<Fixed, DeviceError> {
         let rounded = Fixed::new(&self.card, op, len * self.options.dtype.bytes())?;
         // SAFETY: both hold `len` values; `exact` waits for the stream before it goes.

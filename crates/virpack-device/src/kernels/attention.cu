@@ -8,8 +8,8 @@
 // sequence) and HEADS heads and holds `capacity` keys and values of each. A sequence that fits is
 // copied and rotated once, and its groups of ROWS rows are shared out among the warps with no wait between
 // them; a longer one runs through them in chunks, the next ones copied while one is worked on (before sm_80:
-// before). mma.sync m16n8k16, or on sm_75 m16n8k8. Limits: WIDTH 16, 24 (padded to 32 with zeros), 32, 64 or 128; capacity a
-// multiple of 16, and of CHUNK (at least two of them) where longer sequences come.
+// before). mma.sync m16n8k16, or on sm_75 m16n8k8. Limits: WIDTH 16, 24 (padded to 32 with zeros), 32, 64 or
+// 128; capacity a multiple of 16, and of CHUNK (at least two of them) where longer sequences come.
 
 // ROTATED values, 8 or 16 bytes.
 struct Values {
@@ -54,7 +54,7 @@ __device__ __forceinline__ void rotate(T *rows, int count, int heads, int apart,
     }
 }
 
-// What a block works on.
+// The work of a block.
 struct Block {
     const T *sequence;  // the queries of the block's first head in the sequence's first row
     T *keys, *values;   // [HEADS][capacity][DEPTH] each
@@ -85,7 +85,7 @@ __device__ __forceinline__ void load_keys_async(const Block &b, int first, int r
         T *keys = b.keys + swizzled(at + r, vector), *values = b.values + swizzled(at + r, vector);
         for (; r < padded;
              r += apart, keys += apart * DEPTH, values += apart * DEPTH, source += apart * pitch) {
-            // Past the end nothing is read, but the address must be one.
+            // Past the end nothing is read, but the address must be valid.
             const T *safe = r < count ? source : from;
             copy_two_async(keys, safe, values, safe + b.hidden, r < count);
         }
@@ -156,7 +156,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
             if (!whole || round == 0) {
                 if (slots > 2) wait_copies<1>();
                 else wait_copies<0>();
-                // Everybody's copies are here, and nobody works on the slot that comes free.
+                // All copies have arrived, and no warp uses the slot that becomes free.
                 __syncthreads();
                 if (table) {
                     rotate(b.keys + slot * DEPTH, count, b.heads, capacity * DEPTH, table, first, threadIdx.x,

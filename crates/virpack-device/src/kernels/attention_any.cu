@@ -3,8 +3,8 @@
 //
 // Shapes: qkv [tokens, 3 hidden], out [tokens, hidden], slopes [heads] or null. Idea: a warp a query; 32 keys
 // at a time, a lane a key for the scores, a lane a dimension for the values; online softmax (Milakov &
-// Gimelshein 2018). Limits: width at most WIDEST. The matrix units are not used; attention.cu is the fast one
-// for 16 bits.
+// Gimelshein 2018). Limits: width at most WIDEST. The matrix units are not used; attention.cu is the fast
+// kernel for 16 bits.
 
 extern "C" __global__ void attention_any(const T *qkv, const Item *items, const float *slopes, T *out,
                                          int heads, int width, float scale) {

@@ -14,7 +14,7 @@
 // Values of a step's keys, and of anything that is laid out like them.
 #define MATRIX (STEP * DEPTH)
 
-// What a block works on.
+// The work of a block.
 struct Block {
     const T *keys;  // the highs of the head's keys in the sequence's first row
     T *stages;      // [STAGES][keys' highs and lows, values' highs and lows][STEP][DEPTH]
@@ -70,7 +70,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     for (int low = 0; low < 2; low++) {
 #pragma unroll
         for (int i = 0; i < 4; i++) {
-            // Rows past the end are the last one again, and never stored.
+            // Rows past the end repeat the last one, and are never stored.
             const int own = max(min(lane / 4 + i % 2 * 8, present - 1), 0);
             const T *from =
                 sequence + (u64)min(row + own, item.length - 1) * 6 * b.hidden + low * 3 * b.hidden;

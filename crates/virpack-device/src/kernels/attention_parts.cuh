@@ -1,5 +1,5 @@
-// What the two kernels for compute capability 9.0 share (attention_whole.cu, attention_ring.cu): how rows lie
-// in shared memory, products with an operand in registers, softmax, and how results are stored.
+// Shared by the two kernels for compute capability 9.0 (attention_whole.cu, attention_ring.cu): the layout of
+// rows in shared memory, products with an operand in registers, softmax, and how results are stored.
 //
 // A tile of keys or values is rows of COLUMNS values, those of one head or of half a head of 128, as wgmma
 // reads them: 16-byte vectors swizzled by row (SWIZZLE_128B, _64B or _32B by the row's bytes). Rows past a
@@ -68,7 +68,7 @@ __device__ __forceinline__ void load_query_fragments(u32 (&query)[ROW / 16][4], 
                                     (((head * ROW / 8 + 2 * k) | lane >> 4) ^ (row & SWIZZLE_MASK)) * 8);
 }
 
-// What threads wrote to shared memory, for the matrix units; before the barrier.
+// Makes what threads wrote to shared memory visible to the matrix units; before the barrier.
 __device__ __forceinline__ void fence_async_proxy() {
     asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
 }
@@ -215,7 +215,7 @@ __device__ __forceinline__ void swap_words(u32 &low, u32 &high, bool upper, int 
     if (upper) low = given;
     else high = given;
 }
-// Four lanes' words among themselves: lane t ends with the word t of each of them.
+// Transposes four lanes' words: lane t ends with word t of each of them.
 __device__ __forceinline__ void transpose_words(u32 (&w)[4]) {
     const bool odd = threadIdx.x & 1, upper = threadIdx.x & 2;
 #pragma unroll

@@ -23,8 +23,8 @@
 #define FULL_AT(s) (base + BARRIERS_AT + (s) * 8)
 #define EMPTY_AT(s) (base + BARRIERS_AT + (STAGES + (s)) * 8)
 
-// Zeros for the rows of `values` from `left` on, which are a neighbour's: weights of zero do not take a NaN
-// away. Every warpgroup does it for itself; that another already reads the same zeros is no harm.
+// Zeroes the rows of `values` from `left` on, which belong to a neighbour: a weight of zero does not remove a
+// NaN. Every warpgroup does this itself; another may already read the same zeros.
 __device__ __forceinline__ void clear_rows(T *values, int left, int thread) {
 #pragma unroll
     for (int p = 0; p < PARTS; p++)
@@ -134,7 +134,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
             const float shift[2] = {highest[0] * scale, highest[1] * scale};
             softmax_weights(scores, weights, scale, shift, total);
         } else {
-            // Its rows are all past the end: it takes part in the products alone.
+            // All its rows are past the end: it only takes part in the products.
 #pragma unroll
             for (int s = 0; s < STEP / 16; s++)
 #pragma unroll

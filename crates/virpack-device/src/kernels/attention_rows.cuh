@@ -1,5 +1,5 @@
-// What the kernels of attention on the matrix units share (attention.cu, attention_pairs.cu): how rows of
-// keys, values and queries lie in shared memory, and the online softmax of a tile of 16 rows in registers.
+// Shared by the attention kernels on the matrix units (attention.cu, attention_pairs.cu): the layout of rows
+// of keys, values and queries in shared memory, and the online softmax of a tile of 16 rows in registers.
 
 // The launcher defines the DEPTH of a row there: WIDTH up to a multiple of 16.
 // 16-byte vectors of a row in memory, and of a row in shared memory.
@@ -16,8 +16,8 @@ __device__ __forceinline__ int swizzled(int row, int vector) {
     return row * DEPTH + (vector ^ swizzle(row)) * 8;
 }
 
-// Scores of `count` (at most STEP) keys to softmax weights, where they are; `row` is the lane's first row,
-// keys are numbered from `first_key`. What the sums so far are to be rescaled by comes back in `rescale`.
+// Turns the scores of `count` (at most STEP) keys into softmax weights, in place; `row` is the lane's first
+// row, keys are numbered from `first_key`. `rescale` returns the factor for the sums so far.
 __device__ __forceinline__ void softmax_weights(float (&scores)[STEP / 8][4], float (&highest)[2],
                                                 float (&total)[2], float (&rescale)[2], int count,
                                                 int first_key, int row, float scale, float slope) {

@@ -7,7 +7,7 @@
 // Rows of a warp.
 #define ROWS (16 * TILES)
 
-// What a warp keeps of a tile of 16 rows.
+// The state of a tile of 16 rows in a warp.
 struct Tile {
     u32 query[DEPTH / 16][4];
     float sums[DEPTH / 8][4];

@@ -3,12 +3,11 @@
 //
 // Shapes: qkv [tokens, 3 hidden] (queries, keys, values), slopes [heads] (with -DALIBI=1), out [tokens,
 // hidden]. Compiled for a head width (-DWIDTH), heads a block (-DHEADS), runs (-DRUNS) of RUN keys and blocks
-// a processor
-// (-DBLOCKS). Idea: FlashAttention-3 (Shah et al. 2024) without its pipeline, as all keys of a sequence fit
-// at once: a warpgroup takes one sequence and HEADS heads, and each 64 rows are two products (wgmma) with one
-// softmax between, the scores in registers. Blocks on the same processor hide each other's loads. Heads of a
-// sequence are neighbours in the grid, so that whole rows of qkv are read at about the same time. Limits:
-// WIDTH 16, 24, 32, 64 or 128, sequences of at most RUN RUNS keys, each whole in one item.
+// a processor (-DBLOCKS). Idea: FlashAttention-3 (Shah et al. 2024) without its pipeline, because all keys of
+// a sequence fit at once: a warpgroup takes one sequence and HEADS heads, and each 64 rows are two products
+// (wgmma) with one softmax between, the scores in registers. Blocks on the same processor hide each other's
+// loads. Heads of a sequence are neighbours in the grid, so that complete rows of qkv are read at about the
+// same time. Limits: WIDTH 16, 24, 32, 64 or 128; sequences of at most RUN RUNS keys, each in one item.
 
 #define MOST_KEYS ((RUN * RUNS + 15) / 16 * 16)
 

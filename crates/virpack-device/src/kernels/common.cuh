@@ -1,4 +1,4 @@
-// What every kernel shares: the element type, conversions, 16-byte vectors, cu_seqlens, GELU.
+// Shared by every kernel: the element type, conversions, 16-byte vectors, cu_seqlens, GELU.
 //
 // Written without CUDA's headers, so that NVRTC needs no include path: 16-bit floats are their bits, and
 // the conversions are PTX. DTYPE comes from the compiler's options: 0 float32, 1 float16, 2 bfloat16.

@@ -1,8 +1,8 @@
 // Embedding lookup and element-by-element operations.
 //
 // Shapes: table [vocabulary, hidden], x and y [rows, columns], row-major. Idea: 16 bytes a thread, in place
-// where the trait allows it. Limits: none on shapes; rows that are no multiple of 16 bytes take one value a
-// thread. Token dropout: fair-esm's ESM2.forward (see `TokenDropout`).
+// where the trait allows it. Limits: none on shapes; rows that are not a multiple of 16 bytes take one value
+// a thread. Token dropout: fair-esm's ESM2.forward (see `TokenDropout`).
 
 // Block (sequence, share): counts the sequence's <mask> tokens, then writes its share of the rows.
 extern "C" __global__ void embed(const T *table, const u16 *input_ids, const int *cu_seqlens, int hidden,
@@ -103,7 +103,7 @@ extern "C" __global__ void narrow(const float *x, T *out, u64 count) {
     if (i < count) out[i] = from_float(x[i]);
 }
 
-// How many of `count` values differ in their bits; NaN is as good as any other NaN.
+// Counts how many of `count` values differ in their bits; all NaN are equal.
 extern "C" __global__ void differing(const T *x, const T *y, u64 count, u32 *found) {
     u64 i = (u64)blockIdx.x * blockDim.x + threadIdx.x;
     bool differs = false;

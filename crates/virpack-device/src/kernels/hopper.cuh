@@ -1,4 +1,4 @@
-// What the products of compute capability 9.0 ask for beyond bulk.cuh and wgmma.cuh, as PTX: clusters,
+// What the products of compute capability 9.0 need beyond bulk.cuh and wgmma.cuh, as PTX: clusters,
 // registers by role, and the product of two tiles in shared memory. Source: PTX ISA 8.x (wgmma descriptors).
 
 // ---- Clusters.
@@ -11,8 +11,8 @@ __device__ __forceinline__ u32 cluster_rank() {
 __device__ __forceinline__ void cluster_sync() {
     asm volatile("barrier.cluster.arrive.release;\nbarrier.cluster.wait.acquire;" ::: "memory");
 }
-// At the same barrier of block `rank` of the cluster. For what the tensor cores have read: ordinary accesses
-// of other blocks are not ordered by it (that would be a fence of the whole card each time).
+// Arrives at the same barrier of block `rank` of the cluster, for what the tensor cores have read. It does
+// not order ordinary accesses of other blocks, which would take a fence of the entire card each time.
 __device__ __forceinline__ void arrive_remote(u32 barrier, u32 rank) {
     asm volatile("{.reg .b32 there;\n"
                  "mapa.shared::cluster.u32 there, %0, %1;\n"

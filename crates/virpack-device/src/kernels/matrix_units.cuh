@@ -1,5 +1,5 @@
-// The matrix units and the asynchronous copies of sm_80 and up, as PTX: 16-bit operands, float32 sums. sm_75 has float16
-// alone, products of half the depth, and copies through registers.
+// The matrix units and the asynchronous copies of sm_80 and up, as PTX: 16-bit operands, float32 sums. sm_75
+// has only float16, products of half the depth, and copies through registers.
 
 __device__ __forceinline__ void load_matrices(u32 (&r)[4], const T *p) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
@@ -72,7 +72,7 @@ __device__ __forceinline__ void commit_copies() {
     asm volatile("cp.async.commit_group;" ::: "memory");
 #endif
 }
-// The copies are there for this thread; others see them behind a barrier.
+// The copies are visible to this thread; others see them after a barrier.
 template <int LEFT> __device__ __forceinline__ void wait_copies() {
 #if __CUDA_ARCH__ >= 800
     asm volatile("cp.async.wait_group %0;" ::"n"(LEFT) : "memory");

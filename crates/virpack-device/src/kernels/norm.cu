@@ -2,8 +2,8 @@
 //
 // Shapes: x and out [rows, hidden]; weight and bias [hidden] float32. Idea: a warp holds its row in
 // registers, so that x is read once and out written once, and the variance is of (x - mean), two passes over
-// registers. In float32 out is rows of pairs of float16 (pairs.cuh) where `pairs` says so: what a product
-// reads next. Limits: `layer_norm_<n>` takes hidden = 32 * VEC * n at most and a multiple of VEC;
+// registers. In float32 out is rows of pairs of float16 (pairs.cuh) if `pairs`: a product reads them next.
+// Limits: `layer_norm_<n>` takes hidden = 32 * VEC * n at most and a multiple of VEC;
 // `layer_norm_any` the rest, by reading the row three times.
 
 __device__ __forceinline__ float warp_sum(float v) {
@@ -142,7 +142,7 @@ extern "C" __global__ void fold(const float *weight, const float *norm_weight, c
         if (c < inputs) {
             T rounded = folded[c];
             float value = to_float(rounded), error = value - fmaf(weight[c], norm_weight[c], -mean);
-            // One that was rounded the way that the sum is off.
+            // A value that was rounded in the direction of the sum's error.
             if (error * left > 0.0 && value != 0.0f) {
                 other = value > 0.0f == error > 0.0f ? rounded - 1 : rounded + 1;
                 gain = fabs((double)value - to_float(other));
@@ -156,7 +156,7 @@ extern "C" __global__ void fold(const float *weight, const float *norm_weight, c
         }
         bool moves = moved <= fabs(left);
         if (moves && gain > 0.0) folded[c] = other;
-        // What the lanes up to the last that moves have done together.
+        // The total change of the lanes up to the last one that moves.
         const int movers = __popc(__ballot_sync(FULL, moves));
         double done = __shfl_sync(FULL, moved, max(movers - 1, 0));
         if (movers) left -= left > 0.0 ? done : -done;

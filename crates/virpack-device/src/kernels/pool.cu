@@ -1,8 +1,10 @@
-// One row a sequence: mean, max, both, or the first token's, in float32, and whether every value in it is finite.
+// One row a sequence: mean, max, both, or the first token's, in float32, and whether every value in it is
+// finite.
 //
-// Shapes: x [tokens, hidden]; out [n, hidden] float32, [n, 2 hidden] of mean and max; broken [n], set to 1 where a value
-// of the row is NaN or infinite. Idea: block (sequence, columns), a thread a column, rows read in order (coalesced across
-// threads), four in flight. Limits: a sequence longer than skip_first + skip_last (the launcher checks).
+// Shapes: x [tokens, hidden]; out [n, hidden] float32, [n, 2 hidden] of mean and max; broken [n], set to 1
+// where a value of the row is NaN or infinite. Idea: block (sequence, columns), a thread a column, rows read
+// in order (coalesced across threads), four in flight. Limits: a sequence longer than skip_first + skip_last
+// (the launcher checks).
 
 // One value of a pooled row. Infinite or NaN: all bits of the exponent set.
 __device__ __forceinline__ void give(float value, float *out, u32 *broken) {
@@ -26,7 +28,7 @@ __device__ __forceinline__ float max_of(const T *at, int rows, int hidden) {
     for (int row = 1; row < rows; row++) {
         at += hidden;
         float v = to_float(at[0]);
-        // Written so that NaN stays NaN: what is broken must be seen.
+        // Written so that NaN stays NaN: broken values must be visible.
         value = (v > value || v != v) ? v : value;
     }
     return value;

@@ -84,7 +84,7 @@ __device__ __forceinline__ void load_tiles_async(const Work &w, const TensorMap 
     }
 }
 
-// What a thread's sums are multiplied by and turned by.
+// The factors and angles of a thread's sums.
 struct Finish {
     float upper, lower;  // its rows' scales
     u32 parameters;      // in shared memory, of its first two columns

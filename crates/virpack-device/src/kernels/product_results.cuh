@@ -1,5 +1,5 @@
-// What product.cu and product_bytes.cu do with a finished tile: a thread's angles for the rotation, and rounded
-// results that wait for the next tile, between whose steps they are worked on further and stored.
+// The finished tiles of product.cu and product_bytes.cu: a thread's angles for the rotation, and rounded
+// results that wait for the next tile. Between its steps the epilogue is applied to them and they are stored.
 
 #define PANEL_LINE 128           // bytes of a row of 64 columns on their way out
 #define PANEL (16 * PANEL_LINE)  // of a warp's rows and 64 columns
@@ -73,7 +73,7 @@ __device__ __forceinline__ void store_epilogue(PendingStore &out, int outputs) {
                  : "memory");
     v = make_uint4(apply_epilogue(v.x), apply_epilogue(v.y), apply_epilogue(v.z), apply_epilogue(v.w));
 #if RESIDUAL
-    // Once for each value, so that no order matters; nothing waits for what is there.
+    // Once for each value, so that no order matters; nothing waits for the old value.
     if (column < out.left)
         asm volatile("red.relaxed.gpu.global.add.noftz.v4.f16x2 [%0], {%1, %2, %3, %4};" ::"l"(
                          out.to + row * outputs + column),

@@ -1,12 +1,12 @@
-// What the products of compute capability 9.0 share (product.cu, product_pairs.cu): how tiles are shared out
+// Shared by the products of compute capability 9.0 (product.cu, product_pairs.cu): how tiles are distributed
 // among clusters of two blocks, the ring's barriers, and the rotation of a thread's sums.
 
 struct Tile {
     int row, column;
 };
 
-// What all roles of a kernel know. A cluster's tile has twice HEIGHT rows, HEIGHT a block, and BREADTH
-// outputs; a step has DEPTH inputs; TOGETHER row tiles take all outputs before the next ones.
+// The facts that all roles of a kernel share. A cluster's tile has twice HEIGHT rows, HEIGHT a block, and
+// BREADTH outputs; a step has DEPTH inputs; TOGETHER row tiles take all outputs before the next ones.
 template <int HEIGHT, int BREADTH, int DEPTH, int TOGETHER> struct Tiles {
     u32 memory, rank;
     int first, clusters, row_tiles, column_tiles, tiles, steps, outputs;

@@ -5,12 +5,12 @@
 // with -DLANES threads a row, whole warps, in blocks of -DTHREADS, and -DVECTORS of eight columns that a
 // thread holds of its row.
 //
-// Idea: a row's largest value is 127, so one that stands out costs all others their digits. Blocks of -DBLOCK
+// Idea: a row's largest value becomes 127, so an outlier costs all others their digits. Blocks of -DBLOCK
 // columns (16, 32 or 64) are turned by a Hadamard matrix before, which spreads it over its block. The matrix
-// is its own inverse and symmetric: a product of rows and weights that are both turned is that of the rows
-// and weights themselves. Sources: QuIP# and QuaRot (Tseng et al., Ashkboos et al. 2024).
+// is its own inverse and symmetric: the product of turned rows and turned weights equals that of the rows and
+// weights themselves. Sources: QuIP# and QuaRot (Tseng et al., Ashkboos et al. 2024).
 //
-// A row that holds NaN or infinity has a scale that is one of them, which all that is made of it shows.
+// A row that holds NaN or infinity has such a scale, which appears in everything computed from the row.
 // Limits: columns a multiple of BLOCK, at most 8 * LANES * VECTORS.
 
 #define MAGIC 12582912.0f  // 1.5 * 2^23: a float of this size has units of 1, its last byte is an int8

@@ -1,5 +1,5 @@
-// What a row of x is scaled by in a layer norm, 1 / deviation: measured by warps of the kernel that needs it,
-// while others of it multiply. 16-bit floats.
+// The scale of a row of x in a layer norm, 1 / deviation, measured by warps of the kernel that needs it while
+// its other warps multiply. 16-bit floats.
 
 // A launch's rows to be normed. Rows are taken by counting up `taken[launch % 2]`, which begins at 0: a
 // launch leaves the other one so for the next. A row's scale is two words written as one, (1 / deviation,
@@ -39,7 +39,7 @@ __device__ __forceinline__ u32 subtract(u32 x, u32 y) {
 }
 
 // A warp: computes the scales of eight rows at a time, four lanes a row, until there are none. By the tensor
-// cores, as other instructions are what the product is short of; the variance is of what is left after the
+// cores, because the product is short of other instructions. The variance is that of the differences from the
 // mean of the row's first 32 columns, so that a large mean costs no digits.
 __device__ __forceinline__ void compute_row_scales(const Norm &norm, int rows, int inputs) {
     const int lane = threadIdx.x & 31, first = (lane & 3) * VEC;

@@ -1,4 +1,4 @@
-// What all products of a warpgroup (wgmma, compute capability 9.0) share, as PTX: 16-bit operands, float32
+// Shared by all products of a warpgroup (wgmma, compute capability 9.0), as PTX: 16-bit operands, float32
 // sums in a thread's array `d`. Source: PTX ISA 8.x.
 
 #if DTYPE != 2

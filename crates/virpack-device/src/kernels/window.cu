@@ -1,9 +1,10 @@
 // Windows of tokens: the sum of a table's rows for each, and rows side by side.
 //
-// Shapes: table [window * vocabulary, hidden], bias [hidden] float32, x [tokens, columns], out [tokens, hidden] or
-// [tokens, window * columns], row-major. Idea: block (sequence, share), a warp a token; sums are float32, over the
-// window in its order, so that a token's bits depend on its sequence alone. Limits: none on shapes; rows that are no
-// multiple of 16 bytes take one value a thread. Source: a convolution over one-hot tokens is a sum of rows of its weight.
+// Shapes: table [window * vocabulary, hidden], bias [hidden] float32, x [tokens, columns], out [tokens,
+// hidden] or [tokens, window * columns], row-major. Idea: block (sequence, share), a warp a token; sums are
+// float32, over the window in its order, so that a token's bits depend on its sequence alone. Limits: none on
+// shapes; rows that are not a multiple of 16 bytes take one value a thread. Source: a convolution over
+// one-hot tokens is a sum of rows of its weight.
 
 // The tokens of the window around `token` that are inside its sequence of `length`: places [first, end).
 __device__ __forceinline__ int first_place(int token, int window) { return max(0, window / 2 - token); }

@@ -104,7 +104,7 @@ pub(super) fn attention_at_every_edge<B: Backend>(backend: &B, precision: Precis
     }
 }
 
-/// A sequence of NaN, and NaN in the rows past the batch, are nobody else's.
+/// A sequence of NaN, and NaN in the rows past the batch, affect no other sequence.
 pub(super) fn broken_neighbours_change_nothing<B: Backend>(backend: &B, precision: Precision) {
     let mut random = Random::new(10, precision);
     let hidden = 64;

@@ -114,7 +114,7 @@ pub(super) fn normed<B: Backend>(backend: &B, precision: Precision) {
     }
 }
 
-/// A row of NaN is nobody else's, before a product that norms its rows too.
+/// A row of NaN affects no other row, even before a product that norms its rows.
 pub(super) fn broken_rows_are_normed_alone<B: Backend>(backend: &B, precision: Precision) {
     let mut random = Random::new(12, precision);
     let mut x = random.matrix(300, 64);

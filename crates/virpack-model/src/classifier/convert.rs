@@ -16,7 +16,7 @@ use crate::weights::{StoredDtype, TensorFile};
 ///
 /// # Errors
 ///
-/// Those of [`Classifier::open`](super::Classifier::open) for `from`.
+/// Returns the errors of [`Classifier::open`](super::Classifier::open) for `from`.
 pub fn to_safetensors(from: &Path) -> Result<Vec<u8>, ModelError> {
     // What cannot be run is not worth another form.
     super::Classifier::open(from)?;

@@ -25,7 +25,7 @@ pub struct CodonConvConfig {
     pub window: usize,
     /// Tokens in the vocabulary.
     pub vocab: usize,
-    /// What layer norms add to a variance.
+    /// The value that layer norms add to a variance.
     pub layer_norm_eps: f32,
 }
 

@@ -22,7 +22,7 @@ pub struct DnabertConfig {
     pub vocab: usize,
     /// Rows of the table of token types; the first is used.
     pub token_types: usize,
-    /// What layer norms add to a variance.
+    /// The value that layer norms add to a variance.
     pub layer_norm_eps: f32,
 }
 

@@ -1,4 +1,4 @@
-//! What can go wrong between a model's name and its files.
+//! Errors between a model's name and its files.
 
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -7,9 +7,9 @@ use virpack_seq::{Hint, shown_path};
 use virpack_store::{NO_CERTIFICATES_HINT, NoCertificates, UNTRUSTED_HINT};
 
 use crate::mini;
-use crate::published::{NUCLEOTIDE, PUBLISHED};
+use crate::published::{NUCLEOTIDE, PUBLISHED, short_name};
 
-/// What can go wrong between a model's name and its files, with the facts to mend it.
+/// Errors between a model's name and its files, with the facts to mend it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HubError {
@@ -101,7 +101,8 @@ impl Hint for HubError {
     fn hint(&self) -> Option<Cow<'_, str>> {
         Some(match self {
             HubError::ModelNotFound { .. } => {
-                format!("give a directory, org/repo on the Hugging Face Hub, or one of {}", published_names()).into()
+                let names = published_names();
+                format!("give a directory, ORG/REPO on the Hugging Face Hub, or one of {names}").into()
             }
             HubError::NotCached { offline: true, .. } => {
                 "unset HF_HUB_OFFLINE, or name a local directory with its files as the model".into()
@@ -132,7 +133,9 @@ impl Hint for HubError {
     }
 }
 
+/// Returns the short names of all models.
 fn published_names() -> String {
-    let names = PUBLISHED.iter().map(|model| model.name).chain(NUCLEOTIDE).chain([mini::NAME]);
-    names.collect::<Vec<_>>().join(", ")
+    let proteins = PUBLISHED.iter().map(|model| model.size().to_owned());
+    let nucleotides = NUCLEOTIDE.into_iter().filter_map(short_name);
+    proteins.chain(nucleotides).chain([mini::NAME.to_owned()]).collect::<Vec<_>>().join(", ")
 }

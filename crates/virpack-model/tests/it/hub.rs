@@ -128,7 +128,7 @@ fn only_config_and_weights_are_fetched_and_safetensors_are_preferred() {
 }
 
 #[test]
-fn a_cut_connection_is_taken_up_where_it_broke() {
+fn a_broken_download_continues_where_it_broke() {
     let (cuts, busy) = (cuts(2), AtomicUsize::new(1));
     let server = server("safetensors", move |request, reply| {
         if !request.is_list() && count_down(&busy) {
@@ -148,7 +148,7 @@ fn a_cut_connection_is_taken_up_where_it_broke() {
 }
 
 #[test]
-fn a_later_run_takes_up_a_broken_download_and_ignores_a_worthless_one() {
+fn a_later_run_continues_a_broken_download_and_ignores_a_worthless_one() {
     let server = server("safetensors", cuts(1));
     let cache = tempfile::tempdir().unwrap();
     let options = options_of(&server, cache.path()).retries(0);

@@ -190,7 +190,7 @@ fn bodies_of_other_bytes_get_no_name() {
 }
 
 #[test]
-fn servers_that_keep_one_waiting_are_given_up() {
+fn servers_that_do_not_answer_are_given_up() {
     fails(
         "timeout",
         body(|_, reply| {

@@ -38,7 +38,7 @@ impl fmt::Display for BamProblem {
         f.write_str(match self {
             BamProblem::Header => "the lengths in the header contradict each other",
             BamProblem::Lengths => "its lengths contradict each other",
-            BamProblem::SecondHeader => "the header of another BAM file stands here",
+            BamProblem::SecondHeader => "the header of another BAM file begins here",
             BamProblem::Name => "its name holds control characters",
             BamProblem::SameAsReference => {
                 "it has `=` for bases, which are those of a reference that is not here"

@@ -129,9 +129,9 @@ pub(super) fn shown_beginning(found: Option<u8>) -> String {
 /// Returns what the user can do about a line that is not where FASTQ requires it.
 pub(super) fn fastq_hint(found: Option<u8>) -> &'static str {
     match found {
-        Some(b'>') => "give FASTA and FASTQ as inputs of their own: each file holds one format",
-        Some(0xEF | 0xFE | 0xFF) => "remove the byte order mark, which stands where files were joined",
-        Some(0x1A) => "remove the mark (Ctrl-Z), which stands where files were joined: tr -d '\\032' < FILE",
+        Some(b'>') => "put FASTA and FASTQ into separate files",
+        Some(0xEF | 0xFE | 0xFF) => "remove the byte order mark, left where files were joined",
+        Some(0x1A) => "remove the mark (Ctrl-Z), left where files were joined: tr -d '\\032' < FILE",
         _ => {
             "a record has a header (`@`), its sequence, a line with `+`, and as many quality values as letters"
         }

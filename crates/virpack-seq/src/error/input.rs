@@ -53,7 +53,7 @@ pub enum InputError {
     },
     /// Compressed data that end too early or are damaged.
     #[error(
-        "{}:{line}: the {codec} data {}, after {records} whole records: {source}",
+        "{}:{line}: the {codec} data {}, after {records} complete records: {source}",
         shown_path(path), if is_end(source) { "end too early" } else { "are damaged" }
     )]
     Damaged {
@@ -153,7 +153,10 @@ pub enum InputError {
         codec: Option<&'static str>,
     },
     /// A BAM file that ends too early.
-    #[error("{}: record {line}: the BAM file ends too early, after {records} whole reads", shown_path(path))]
+    #[error(
+        "{}: record {line}: the BAM file ends too early, after {records} complete reads",
+        shown_path(path)
+    )]
     BamTruncated {
         /// The input as it was named.
         path: PathBuf,
@@ -232,7 +235,7 @@ pub enum InputError {
     },
     /// A byte in a sequence that cannot be a letter.
     #[error(
-        "{}:{line}: record {record} ({}): {} belongs to no sequence: {suspect}",
+        "{}:{line}: record {record} ({}): {} is not a letter of a sequence: {suspect}",
         shown_path(path), shown_id(id), shown_byte(*byte)
     )]
     StrayByte {

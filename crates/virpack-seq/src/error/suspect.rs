@@ -45,10 +45,10 @@ impl Suspect {
     pub fn hint(self) -> &'static str {
         match self {
             Suspect::GluedHeader => {
-                "end the line before the header; where files were joined, `awk 1 FILE...` joins them with whole lines"
+                "end the line before the header; `awk 1 FILE...` joins files line by line"
             }
             Suspect::IndentedHeader => "remove the blanks before `>`: sed 's/^[[:blank:]]*>/>/' FILE",
-            Suspect::Fastq => "give FASTA and FASTQ as inputs of their own: each file holds one format",
+            Suspect::Fastq => "put FASTA and FASTQ into separate files, or correct the line",
             Suspect::LineNumber | Suspect::EndOfEntry => {
                 "export the sequences as FASTA, without numbers (from GenBank or EMBL: seqret FILE fasta:OUT)"
             }

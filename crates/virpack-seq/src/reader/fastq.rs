@@ -33,7 +33,7 @@ pub(super) enum ScanResult {
 pub(super) enum FastqFault {
     /// A line begins with something else than this.
     Expected(char),
-    /// A byte of a sequence line belongs to no sequence: its place in the text, and that of the line.
+    /// A byte of a sequence line is not a letter of a sequence: its offset in the text, and that of the line.
     Stray { offset: usize, line: usize },
     /// As many quality values as letters are not there.
     Quality { letters: usize, values: usize },

@@ -7,7 +7,7 @@ use crate::tokenize::esm::ALPHABET;
 /// Bytes of a long sequence that are looked at first: where it is wrapped, its first line ends within them.
 const BEGINNING: usize = 256;
 
-/// A byte that belongs to no sequence.
+/// A byte that is not a letter of a sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stray {
     /// Its place, in bytes from the beginning of the record's lines.

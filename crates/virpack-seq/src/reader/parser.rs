@@ -83,7 +83,7 @@ pub(crate) struct Parser {
     shard: Shard,
     /// None: ids stay as they are.
     unique_ids: Option<UniqueIds>,
-    /// Remarks on what was read, which are not told yet.
+    /// Remarks on what was read, not yet reported.
     remarks: Vec<(u32, Remark)>,
 }
 

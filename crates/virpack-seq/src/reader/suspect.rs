@@ -1,8 +1,8 @@
-//! A guess where a byte that belongs to no sequence comes from.
+//! Guesses the origin of a byte that is not a letter of a sequence.
 
 use crate::error::Suspect;
 
-/// Looks at the byte at `place` of `line`, which belongs to no sequence.
+/// Returns the likely origin of the byte at `place` of `line`, which is not a letter of a sequence.
 pub(super) fn suspect(line: &[u8], place: usize) -> Suspect {
     let (before, rest) = line.split_at(place);
     let first = before.trim_ascii().is_empty();

@@ -125,7 +125,7 @@ fn truncated_bam_is_an_error_wherever_it_ends() {
         matches!(error, SeqError::Input(InputError::BamTruncated { line: 14, records: 11, .. })),
         "{error:?}"
     );
-    let said = "reads: record 14: the BAM file ends too early, after 11 whole reads";
+    let said = "reads: record 14: the BAM file ends too early, after 11 complete reads";
     assert_eq!(error.to_string(), said);
     assert!(error.hint().unwrap().starts_with("the file is incomplete"), "{error:?}");
     // Inside a block.

@@ -197,7 +197,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
 
     #[test]
-    fn batches_are_the_same_again_and_those_not_needed_are_left_out(
+    fn the_same_batches_are_made_again_without_those_not_needed(
         sequences in prop::collection::vec("[ACG]{0,4}|([ACG]{3}){0,30}|[ACGTN]{0,200}|(GCC){10,60}", 1..40),
         buffer_size in 1..30usize,
         unique_window in 1..40usize,
@@ -254,7 +254,7 @@ proptest! {
 }
 
 #[test]
-fn what_comes_again_is_packed_once_and_counted() {
+fn a_repeated_sequence_is_packed_once_and_counted() {
     let text = ">a\nGCCGCC\n>b\nGCCGCC\n".repeat(5);
     let frames = loader(&text, 10, 1_000, 1 << 20);
     let packed = frames.batches().clone().map(|batches| {

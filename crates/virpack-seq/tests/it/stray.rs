@@ -109,15 +109,15 @@ fn the_message_names_file_line_record_byte_and_remedy() {
     let error = read(b">x\nMK\n>a long\nMKT>b\nMKV\n").2.unwrap();
     assert_eq!(
         error.to_string(),
-        "in.fa:4: record 2 (a): `>` belongs to no sequence: a header whose line before has no end"
+        "in.fa:4: record 2 (a): `>` is not a letter of a sequence: a header whose line before has no end"
     );
     assert_eq!(
         error.hint().unwrap(),
-        "end the line before the header; where files were joined, `awk 1 FILE...` joins them with whole lines"
+        "end the line before the header; `awk 1 FILE...` joins files line by line"
     );
     let message = read(b">a\nMK\xC2\xA0T\n").2.unwrap().to_string();
     assert!(
-        message.starts_with("in.fa:2: record 1 (a): the byte 0xC2 belongs to no sequence: "),
+        message.starts_with("in.fa:2: record 1 (a): the byte 0xC2 is not a letter of a sequence: "),
         "{message}"
     );
 }

@@ -22,7 +22,7 @@ use virpack_core::model::{Esm2Config, ModelConfig, config_of};
 use virpack_core::only;
 use virpack_core::synthetic::Load;
 
-/// What `virpack bench` takes.
+/// The arguments of `virpack bench`.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Published model whose shape to run: 8M, 35M, 150M, 650M, 3B or 15B

@@ -15,7 +15,7 @@ use virpack_core::CancelToken;
 use virpack_core::{CheckpointOptions, ResumeError, ResumeSummary, SavedWork, Unit};
 use virpack_seq::{InputError, SeqError, shown_path};
 
-/// How often what is finished is made safe, and whether a run goes on where another one ended.
+/// How often finished work is kept, and whether a run resumes.
 #[derive(Debug, Args)]
 pub(crate) struct CheckpointArguments {
     /// Continue an unfinished run with the same inputs and options; start one if there is none

@@ -19,7 +19,7 @@ use virpack_core::output::{OutputDtype, OutputFormat};
 use virpack_core::plan::{CommitOptions, Plan, commit};
 use virpack_seq::shown_path;
 
-/// What `virpack commit` takes.
+/// The arguments of `virpack commit`.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Directory of the plan and its parts, or its URL

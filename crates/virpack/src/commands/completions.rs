@@ -7,7 +7,7 @@ use clap_complete::{Shell, generate};
 use virpack_core::model::mini;
 use virpack_core::model::published::{NUCLEOTIDE, PUBLISHED, short_name};
 
-/// What `virpack completions` takes.
+/// The arguments of `virpack completions`.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// The shell

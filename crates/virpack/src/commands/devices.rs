@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::io::Write;
 use virpack_core::device::{Cpu, Cuda, CudaOptions, Device, Unavailable, available_memory};
 
-/// What `virpack devices` takes.
+/// The arguments of `virpack devices`.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Print a JSON array of objects instead of lines

@@ -48,7 +48,7 @@ const NOT_OF_PARTS: [&str; 20] = [
     "checkpoint_seconds",
 ];
 
-/// What `virpack embed` takes.
+/// The arguments of `virpack embed`.
 #[derive(Debug, Args)]
 #[command(override_usage = "virpack embed [OPTIONS] --output <FILE> <INPUT>...
        virpack embed [OPTIONS] --plan <DIR> [--part <PARTS>]")]
@@ -237,20 +237,22 @@ fn warn(log: LogArguments, summary: &EmbedSummary) {
 fn line(summary: &EmbedSummary, output: &Path) -> String {
     let rate = summary.tokens as f64 / summary.elapsed.as_secs_f64().max(1e-9);
     let lengths = &summary.lengths;
-    let windowed = match lengths.windowed {
-        0 => String::new(),
-        n => format!(", {} in {} windows", grouped(n), grouped(lengths.windows)),
-    };
-    let gaps = match lengths.gaps {
-        0 => String::new(),
-        n => format!(", {}", count(n, "gap", "gaps")),
-    };
+    // What did not happen is left out.
+    let unless_none = |n, said: String| if n == 0 { String::new() } else { format!(", {said}") };
+    let truncated = unless_none(lengths.truncated, format!("{} truncated", grouped(lengths.truncated)));
+    let windowed = unless_none(
+        lengths.windowed,
+        format!("{} in {} windows", count(lengths.windowed, "record", "records"), grouped(lengths.windows)),
+    );
+    let unknown = unless_none(lengths.unknown, count(lengths.unknown, "unknown letter", "unknown letters"));
+    let gaps = unless_none(lengths.gaps, count(lengths.gaps, "gap", "gaps"));
     let resumed = match summary.resumed {
         0 => String::new(),
         n => format!(" ({} finished before)", grouped(n)),
     };
+    let remarks = [truncated, windowed, unknown, gaps].concat();
     format!(
-        "{}: {}{resumed}, {} in {:.1} s ({}tokens/s, device busy {:.0} %), {}, {} truncated{windowed}, {}{gaps}",
+        "{}: {}{resumed}, {} in {:.1} s ({}tokens/s, device busy {:.0} %), {}{remarks}",
         shown(output),
         count(summary.written.rows, "sequence", "sequences"),
         count(summary.tokens, "token", "tokens"),
@@ -258,7 +260,5 @@ fn line(summary: &EmbedSummary, output: &Path) -> String {
         short(rate),
         100.0 * summary.busy().min(1.0),
         packing(summary.packing.as_ref()),
-        grouped(lengths.truncated),
-        count(lengths.unknown, "unknown letter", "unknown letters"),
     )
 }

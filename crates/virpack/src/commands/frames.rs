@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use virpack_core::{FrameKind, FramesOptions, FramesSummary, frames};
 use virpack_seq::{GeneticCode, Input, shown_path};
 
-/// What `virpack frames` takes.
+/// The arguments of `virpack frames`.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// FASTA, FASTQ or BAM of nucleotides, plain or compressed (gzip, zstd, bzip2, xz): files, URLs

@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use clap::{Args, CommandFactory};
 use std::path::PathBuf;
 
-/// What `virpack man` takes.
+/// The arguments of `virpack man`.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// The directory that gets virpack.1 and a page for each command; it is made where it is missing

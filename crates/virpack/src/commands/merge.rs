@@ -10,7 +10,7 @@ use clap::Args;
 use std::path::PathBuf;
 use virpack_core::{MergeOptions, merge};
 
-/// What `virpack merge` takes.
+/// The arguments of `virpack merge`.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// All shards of one input, written by `virpack embed --shard I/N -o NAME.shard`, in any order

@@ -11,7 +11,7 @@ use clap::{Args, Subcommand};
 use std::path::{Path, PathBuf};
 use virpack_core::model::hub::{self, HubOptions, Repository};
 
-/// What `virpack models` takes.
+/// The arguments of `virpack models`.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]

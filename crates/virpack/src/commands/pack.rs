@@ -19,7 +19,7 @@ use virpack_seq::{
     PackerOptions, Plan, Planner, ReadOptions, Tokenizer, plan_records,
 };
 
-/// What `virpack pack` takes.
+/// The arguments of `virpack pack`.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]

@@ -25,7 +25,7 @@ use virpack_seq::{GeneticCode, shown_path};
 const NOT_OF_PREDICT: [&str; 6] =
     ["pool", "layer", "max_length", "long_records", "window_overlap", "dtype_out"];
 
-/// What `virpack plan` takes.
+/// The arguments of `virpack plan`.
 #[derive(Debug, Args)]
 #[command(mut_arg("inputs", |inputs| {
     inputs.help("FASTA, FASTQ or BAM, plain or compressed (gzip, zstd, bzip2, xz): files, or URLs (s3://, gs://, az://, \

@@ -64,7 +64,7 @@ const NOT_OF_PARTS: [&str; 30] = [
     "checkpoint_seconds",
 ];
 
-/// What `virpack predict` takes.
+/// The arguments of `virpack predict`.
 #[derive(Debug, Args)]
 #[command(override_usage = "virpack predict [OPTIONS] --output <DIR> <INPUT>...
        virpack predict [OPTIONS] --plan <DIR> [--part <PARTS>]")]

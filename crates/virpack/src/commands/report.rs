@@ -13,7 +13,7 @@ use clap::Args;
 use std::path::PathBuf;
 use virpack_core::report::{FinishedRun, ReportOptions, ReportSummary, compare, report};
 
-/// What `virpack report` takes.
+/// The arguments of `virpack report`.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Directories that `virpack predict` has written; several are also compared on one page

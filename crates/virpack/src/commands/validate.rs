@@ -16,7 +16,7 @@ use virpack_core::model::hub::HubOptions;
 use virpack_core::validate::{ComparedRecord, Difference, ValidateOptions, Validation, validate};
 use virpack_core::{Event, TokenBudget};
 
-/// What `virpack validate` takes.
+/// The arguments of `virpack validate`.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// A directory or file of weights, a name (650M, dnabert-s; see `virpack models list`), or ORG/REPO on

@@ -254,8 +254,8 @@ pub(super) fn of_own(failure: &Failure) -> Option<&'static str> {
             "it comes with VirNucPro (github.com/Li-Jing-1997/VirNucPro): put it here, or name it with --classifier"
         }
         Failure::NoSuchBundle { .. } => {
-            "--model virpack-mini is the one there is; published models are named by --preset, or one by one by \
-             --protein-model and --nucleotide-model with --classifier"
+            "give a directory, or leave out --model for virpack-mini; published models run with --preset, or \
+             with --protein-model, --nucleotide-model and --classifier"
         }
         Failure::OutputLooksLikeFile { .. } => {
             "name a directory, as in -o verdicts, or send sequences.tsv to standard output (-o - > FILE); if \

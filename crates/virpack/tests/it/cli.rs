@@ -118,7 +118,7 @@ fn as_json_every_line_is_an_object() {
     assert!(events.iter().all(|event| event["time"].as_f64().unwrap() > 1e9), "{said}");
     assert!(of("info")[0]["message"].as_str().unwrap().starts_with("on CPU, "), "{said}");
     assert!(of("progress")[0]["seconds"].as_f64().unwrap() >= 0.9, "{said}");
-    assert_eq!(of("progress")[0]["done"], Value::Null, "nobody knows how long a pipe is");
+    assert_eq!(of("progress")[0]["done"], Value::Null, "the length of a pipe is unknown");
     assert!(of("warning")[0]["message"].as_str().unwrap().starts_with("1 record skipped"), "{said}");
 
     // The summary has the values of `run.json`.
@@ -262,7 +262,7 @@ fn models_that_say_too_little_or_too_much_are_refused() {
     refused(&["--preset", "virnucpro-300"], &["needs 300_model.pth", "hint: it comes with VirNucPro"]);
     refused(&["--protein-model", "x"], &["--protein-model needs the classifier"]);
     refused(&["--nucleotide-classifier", "x"], &["--nucleotide-classifier needs the classifier"]);
-    refused(&["--model", "x"], &["\"x\" is neither a directory nor a name", "hint: "]);
+    refused(&["--model", "x"], &["\"x\" is neither a directory nor virpack-mini", "hint: "]);
     refused(&["--model", "empty"], &["empty: no directory nucleotide", "hint: "]);
     refused(&["--model", "virpack-mini", "--preset", "virnucpro-300"], &["cannot be used with"]);
     assert!(place.outputs().is_empty());

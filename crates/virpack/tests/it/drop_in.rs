@@ -16,7 +16,7 @@ fn first_columns(table: &str) -> Vec<&str> {
 }
 
 #[test]
-fn ids_that_come_again_are_numbered_in_every_file_and_in_report() {
+fn repeated_ids_are_numbered_in_every_file_and_by_report() {
     let place = Place::new();
     place.write("one.fa", format!(">read1\n{GENE}\n>read1_1\n{GENE}\n>read1 mate\n{GENE}\n"));
     place.write("two.fa", format!(">read1\n{GENE}\n"));

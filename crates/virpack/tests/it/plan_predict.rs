@@ -135,7 +135,7 @@ fn a_plan_of_predict_that_is_joined_is_the_directory_of_one_run() {
 }
 
 #[test]
-fn a_commit_numbers_ids_that_come_again() {
+fn commit_numbers_repeated_ids() {
     let place = Place::new();
     place.write("a.fa", contigs(9));
     place.plan_predict(&["a.fa", "--part-tokens", "9000", "--length", "300"]).succeeds(&[]);

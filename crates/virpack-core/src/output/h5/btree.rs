@@ -5,31 +5,31 @@ use std::mem::size_of;
 
 use super::object::{Objects, UNDEFINED};
 
-/// Symbols in a leaf of a group's tree, as the superblock says; where each leaf is stays in memory.
+/// Symbols in a leaf of a group's tree, as the superblock states. The addresses of leaves stay in memory.
 pub(super) const SYMBOLS: usize = 64;
-/// The tree of a group; its keys are names, as places in a heap.
+/// The tree of a group. Its keys are names, as offsets into a heap.
 pub(super) const GROUP: Tree = Tree { kind: 0, children: 32, key_bytes: size_of::<u64>() };
 
-/// What is the same in all nodes of a tree.
+/// The properties that all nodes of a tree share.
 #[derive(Clone, Copy)]
 pub(super) struct Tree {
     kind: u8,
-    /// Most children of a node.
+    /// The most children of a node.
     pub(super) children: usize,
     key_bytes: usize,
 }
 
 impl Tree {
-    /// The tree of a dataset's chunks, of so many dimensions.
+    /// Returns the tree of a dataset's chunks, with this many dimensions.
     pub(super) const fn of_chunks(dimensions: usize) -> Tree {
-        // The size, the filters left out, and the offset in each dimension and within an element.
+        // The size, the skipped filters, and the offset in each dimension and within an element.
         let key_bytes = 2 * size_of::<u32>() + (dimensions + 1) * size_of::<u64>();
         Tree { kind: 1, children: 64, key_bytes }
     }
 
-    /// Writes the tree over children in the order of their keys; gives its address.
+    /// Writes the tree over children in the order of their keys, and returns its address.
     ///
-    /// There is a key before each child, and one behind the last: a child holds what lies between its keys.
+    /// There is a key before each child and one after the last: a child holds what lies between its keys.
     pub(super) fn write(self, objects: &mut Objects, leaves: Leaves) -> io::Result<u64> {
         let mut level = 0;
         let Leaves { mut children, last } = leaves;
@@ -70,21 +70,21 @@ impl Tree {
         node
     }
 
-    /// A node has room for all its children, however few it has.
+    /// Returns the bytes of a node, which has space for all its children, however few it has.
     fn node_bytes(self) -> usize {
         24 + (self.children + 1) * self.key_bytes + self.children * size_of::<u64>()
     }
 }
 
-/// What a tree is built over.
+/// The sorted children of a tree.
 pub(super) struct Leaves {
     /// Each child with the key before it.
     pub(super) children: Vec<(Vec<u8>, u64)>,
-    /// The key behind the last.
+    /// The key after the last child.
     pub(super) last: Vec<u8>,
 }
 
-/// A dataset's chunks, all of one size, which follow each other in the first dimension.
+/// Returns a dataset's chunks, all of one size, consecutive in the first dimension.
 pub(super) fn chunks(addresses: &[u64], chunk_bytes: usize, chunk: &[u32]) -> Leaves {
     let key = |i: usize, bytes: usize| {
         let mut key = (bytes as u32).to_le_bytes().to_vec();

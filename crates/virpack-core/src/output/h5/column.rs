@@ -6,7 +6,7 @@ use super::btree::{Tree, chunks};
 use super::header::{Datatype, ObjectHeader};
 use super::object::{Objects, UNDEFINED};
 
-/// A dataset `[n]` or `[n, width]`, being written.
+/// The writer of a dataset `[n]` or `[n, width]`.
 pub(super) struct Column {
     datatype: Datatype,
     width: Option<usize>,
@@ -17,12 +17,12 @@ pub(super) struct Column {
 }
 
 impl Column {
-    /// Rows of one element, or of `width`, `chunk_rows` of them in a chunk.
+    /// Creates a dataset with rows of one element, or of `width`, and `chunk_rows` rows in a chunk.
     pub(super) fn new(datatype: Datatype, width: Option<usize>, chunk_rows: usize) -> Column {
         Column { datatype, width, chunk_rows, rows: 0, chunk: Vec::new(), addresses: Vec::new() }
     }
 
-    /// Takes one row.
+    /// Adds a row.
     pub(super) fn push(&mut self, objects: &mut Objects, row: &[u8]) -> io::Result<()> {
         debug_assert_eq!(row.len(), self.row_bytes());
         self.chunk.extend_from_slice(row);
@@ -30,10 +30,10 @@ impl Column {
         if self.chunk.len() == self.chunk_bytes() { self.close_chunk(objects) } else { Ok(()) }
     }
 
-    /// Writes what is left and the dataset's header; gives its address.
+    /// Writes the last chunk and the dataset's header, and returns its address.
     pub(super) fn finish(&mut self, objects: &mut Objects) -> io::Result<u64> {
         if !self.chunk.is_empty() {
-            // A chunk has its full size, however few rows the last one has.
+            // The last chunk has the full size, however few rows it has.
             self.chunk.resize(self.chunk_bytes(), 0);
             self.close_chunk(objects)?;
         }

@@ -1,21 +1,21 @@
-//! Object headers, version 1: what a dataset or a group is, as a list of messages.
+//! Object headers, version 1, which describe a dataset or a group by a list of messages.
 
 use super::object::UNDEFINED;
 
-/// What the elements of a dataset or an attribute are.
+/// The type of the elements of a dataset or attribute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Datatype {
     Float32,
     Float16,
     Int64,
-    /// As h5py has it: an enumeration of `FALSE` and `TRUE`.
+    /// The same as in h5py: an enumeration of `FALSE` and `TRUE`.
     Bool,
     /// UTF-8 of any length, in a heap.
     Text,
 }
 
 impl Datatype {
-    /// Bytes of an element.
+    /// Returns the bytes of an element.
     pub(super) fn bytes(self) -> usize {
         match self {
             Datatype::Text => 16,
@@ -26,12 +26,12 @@ impl Datatype {
         }
     }
 
-    /// The message, little-endian types of version 1.
+    /// Returns the message, with little-endian types of version 1.
     fn encode(self) -> Vec<u8> {
         let message = |class: u8, bits: [u8; 3], size: u32, properties: &[u8]| {
             [&[0x10 | class, bits[0], bits[1], bits[2]], &size.to_le_bytes()[..], properties].concat()
         };
-        // Where the exponent and the mantissa lie, and how wide they are; the bias of the exponent.
+        // The positions and widths of exponent and mantissa, and the exponent's bias.
         let float = |bits: u8, exponent: u8, mantissa: u8, bias: u32| {
             let properties = [0, 0, bits, 0, mantissa, exponent, 0, mantissa];
             let properties = [&properties[..], &bias.to_le_bytes()].concat();
@@ -53,7 +53,7 @@ impl Datatype {
     }
 }
 
-/// A dataset's rows and columns.
+/// Returns the message for a dataset's rows and columns.
 fn dataspace(sizes: &[u64], can_grow: bool) -> Vec<u8> {
     let mut message = vec![1, sizes.len() as u8, u8::from(can_grow), 0, 0, 0, 0, 0];
     message.extend(sizes.iter().flat_map(|size| size.to_le_bytes()));
@@ -64,7 +64,7 @@ fn dataspace(sizes: &[u64], can_grow: bool) -> Vec<u8> {
     message
 }
 
-/// A header, message by message.
+/// A header, built message by message.
 #[derive(Default)]
 pub(super) struct ObjectHeader {
     messages: Vec<u8>,
@@ -72,7 +72,7 @@ pub(super) struct ObjectHeader {
 }
 
 impl ObjectHeader {
-    /// The header of a group whose links stand in it.
+    /// Returns the header of a group that holds its own links.
     pub(super) fn group() -> ObjectHeader {
         let mut header = ObjectHeader::default();
         // No heap and no tree of links.
@@ -81,21 +81,21 @@ impl ObjectHeader {
         header
     }
 
-    /// The header of a group whose links stand in a tree.
+    /// Returns the header of a group whose links are in a tree.
     pub(super) fn large_group(tree: u64, heap: u64) -> ObjectHeader {
         let mut header = ObjectHeader::default();
         header.message(0x11, &[tree.to_le_bytes(), heap.to_le_bytes()].concat());
         header
     }
 
-    /// The header of a dataset that lies in one piece.
+    /// Returns the header of a dataset that is contiguous.
     pub(super) fn piece(datatype: Datatype, sizes: &[u64], address: u64, bytes: u64) -> ObjectHeader {
         let mut header = ObjectHeader::dataset(datatype, &dataspace(sizes, false), 1);
         header.message(0x08, &[&[3, 1][..], &address.to_le_bytes(), &bytes.to_le_bytes()].concat());
         header
     }
 
-    /// The header of a dataset that lies in chunks of `chunk` elements and can be extended.
+    /// Returns the header of an extensible dataset in chunks of `chunk` elements.
     pub(super) fn chunked(datatype: Datatype, sizes: &[u64], chunk: &[u32], tree: u64) -> ObjectHeader {
         let mut header = ObjectHeader::dataset(datatype, &dataspace(sizes, true), 3);
         let mut layout = vec![3, 2, chunk.len() as u8 + 1];
@@ -110,17 +110,17 @@ impl ObjectHeader {
         let mut header = ObjectHeader::default();
         header.message(0x01, dataspace);
         header.message(0x03, &datatype.encode());
-        // Zeros where nothing was written.
+        // Unwritten elements are zero.
         header.message(0x05, &[2, allocation, 2, 1, 0, 0, 0, 0]);
         header
     }
 
-    /// A link to an object of this group; `name` is short and ASCII.
+    /// Adds a link to an object of this group; `name` is short and ASCII.
     pub(super) fn link(&mut self, name: &str, address: u64) {
         self.message(0x06, &[&[1, 0, name.len() as u8], name.as_bytes(), &address.to_le_bytes()].concat());
     }
 
-    /// A single value.
+    /// Adds a single value.
     pub(super) fn attribute(&mut self, name: &str, datatype: Datatype, value: &[u8]) {
         let padded = |bytes: &[u8]| {
             let mut bytes = bytes.to_vec();
@@ -148,7 +148,7 @@ impl ObjectHeader {
         self.count += 1;
     }
 
-    /// The header as it stands in the file.
+    /// Returns the header as it is in the file.
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut header = vec![1, 0];
         header.extend(self.count.to_le_bytes());

@@ -1,29 +1,29 @@
-//! The global heap: texts of any length, to which datasets and attributes refer.
+//! The global heap: texts of any length, which datasets and attributes refer to.
 
 use std::io;
 
 use super::object::Objects;
 
-/// Bytes of a collection, unless one text has more.
+/// Bytes of a collection, unless a single text has more.
 const COLLECTION: usize = 64 << 10;
 /// Bytes before a collection's texts, and before each of them.
 const HEADER: usize = 16;
 
-/// Collections of texts: one is filled in memory, and then the next.
+/// Collections of texts. One is filled in memory before the next begins.
 #[derive(Default)]
 pub(super) struct Heap {
     address: u64,
-    /// Bytes that there is room for.
+    /// Bytes of the collection's capacity.
     size: usize,
     collection: Vec<u8>,
     texts: u16,
 }
 
 impl Heap {
-    /// Takes a text; gives the reference to it, which is what an element of [`super::Datatype::Text`] is.
+    /// Adds a text and returns the reference to it, which is an element of [`super::Datatype::Text`].
     pub(super) fn put(&mut self, objects: &mut Objects, text: &str) -> io::Result<[u8; 16]> {
         let mut reference = [0; 16];
-        // No reference at all stands for an empty text.
+        // An empty text has an empty reference.
         if text.is_empty() {
             return Ok(reference);
         }
@@ -48,14 +48,14 @@ impl Heap {
         Ok(reference)
     }
 
-    /// Writes the collection that is being filled.
+    /// Writes the collection being filled.
     pub(super) fn finish(&mut self, objects: &mut Objects) -> io::Result<()> {
         if self.collection.is_empty() {
             return Ok(());
         }
         let free = self.size - self.collection.len();
         if free >= HEADER {
-            // Text 0 is the free room, its own header included.
+            // Text 0 is the free space, its own header included.
             self.collection.extend([0; 8]);
             self.collection.extend((free as u64).to_le_bytes());
         }

@@ -1,4 +1,4 @@
-//! A file of objects, each at an address that is a multiple of eight, behind the superblock.
+//! A file of objects after the superblock, each at an address that is a multiple of eight.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
@@ -8,13 +8,13 @@ use super::btree;
 use crate::files::PendingFile;
 use crate::output::OutputError;
 
-/// Where nothing is.
+/// The address of nothing.
 pub(super) const UNDEFINED: u64 = u64::MAX;
 /// Bytes of the superblock, version 0, with the root group's entry.
 const SUPERBLOCK: u64 = 96;
 const BUFFER: usize = 1 << 20;
 
-/// The file, being written.
+/// The writer of the file.
 pub(super) struct Objects {
     pending: PendingFile,
     out: BufWriter<File>,
@@ -22,7 +22,7 @@ pub(super) struct Objects {
 }
 
 impl Objects {
-    /// Opens the file; its superblock is written in the end.
+    /// Opens the file. Its superblock is written last.
     pub(super) fn create(target: &Path) -> Result<Objects, OutputError> {
         let (pending, file) = PendingFile::create(target)?;
         let mut out = BufWriter::with_capacity(BUFFER, file);
@@ -30,17 +30,17 @@ impl Objects {
         Ok(Objects { pending, out, end: SUPERBLOCK })
     }
 
-    /// The name of the file in the end.
+    /// Returns the final name of the file.
     pub(super) fn target(&self) -> &Path {
         self.pending.target()
     }
 
-    /// The file, finished.
+    /// Returns the finished file.
     pub(super) fn into_aside(self) -> PendingFile {
         self.pending
     }
 
-    /// Puts an object behind the others; gives its address.
+    /// Appends an object and returns its address.
     pub(super) fn append(&mut self, bytes: &[u8]) -> io::Result<u64> {
         let address = self.end;
         self.out.write_all(bytes)?;
@@ -49,18 +49,19 @@ impl Objects {
         Ok(address)
     }
 
-    /// Begins an object whose parts follow with [`Objects::part`]; gives its address.
+    /// Begins an object whose parts follow by [`Objects::part`], and returns its address.
     pub(super) fn begin(&self) -> u64 {
         self.end
     }
 
-    /// A part of an object, of a multiple of eight bytes.
+    /// Appends a part of an object, of a multiple of eight bytes.
     pub(super) fn part(&mut self, bytes: &[u8]) -> io::Result<()> {
         debug_assert!(bytes.len().is_multiple_of(8));
         self.append(bytes).map(|_| ())
     }
 
-    /// Leaves room for an object of so many bytes, to be filled by [`Objects::fill`]; gives its address.
+    /// Reserves space for an object of `bytes` bytes, to be written by [`Objects::fill`], and returns its
+    /// address.
     pub(super) fn reserve(&mut self, bytes: usize) -> io::Result<u64> {
         let address = self.end;
         self.end = (address + bytes as u64).next_multiple_of(8);
@@ -68,7 +69,7 @@ impl Objects {
         Ok(address)
     }
 
-    /// Writes an object for which there is room.
+    /// Writes an object into reserved space.
     pub(super) fn fill(&mut self, address: u64, bytes: &[u8]) -> io::Result<()> {
         self.out.seek(SeekFrom::Start(address))?;
         self.out.write_all(bytes)?;
@@ -82,21 +83,23 @@ impl Objects {
         Ok(())
     }
 
-    /// Writes the superblock and makes the file whole on disk.
+    /// Writes the superblock and completes the file on disk.
     pub(super) fn finish(&mut self, root: u64) -> io::Result<()> {
         let mut superblock = b"\x89HDF\r\n\x1a\n".to_vec();
-        // Versions of this block, of free space, of the root's entry, of shared headers; bytes of addresses and lengths.
+        // Versions of the superblock, free space, root entry and shared headers; bytes of addresses and of
+        // lengths.
         superblock.extend([0, 0, 0, 0, 0, 8, 8, 0]);
         superblock.extend((btree::SYMBOLS as u16 / 2).to_le_bytes());
         superblock.extend((btree::GROUP.children as u16 / 2).to_le_bytes());
         superblock.extend(0u32.to_le_bytes());
-        // Where the file begins and ends, and no free space and no driver; then the root's entry, with nothing cached.
+        // The file's beginning and end, no free space and no driver; then the root entry, without cached
+        // data.
         for address in [0, UNDEFINED, self.end, UNDEFINED, 0, root, 0, 0, 0] {
             superblock.extend(address.to_le_bytes());
         }
         self.fill(0, &superblock)?;
         self.out.flush()?;
-        // Room at the end that was left, and not filled, counts too.
+        // Reserved space at the end that was not written counts too.
         self.out.get_ref().set_len(self.end)?;
         self.out.get_ref().sync_all()
     }

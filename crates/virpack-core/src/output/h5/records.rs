@@ -1,6 +1,6 @@
 //! The group `records`: a group for each row, named by its number, with a dataset `embeddings`.
 //!
-//! A large group is a sorted tree of names; numbers in twelve digits come sorted.
+//! A large group is a sorted tree of names. Numbers with twelve digits arrive in this order.
 
 use std::io;
 
@@ -8,30 +8,30 @@ use super::btree::{GROUP, Leaves, SYMBOLS};
 use super::header::{Datatype, ObjectHeader};
 use super::object::Objects;
 
-/// Bytes of a name: its digits and the zeros behind them.
+/// Bytes of a name: its digits, padded with zeros.
 const NAME: usize = 16;
 /// Bytes of the heap before the first name: the empty name.
 const NO_NAME: usize = 8;
-/// Bytes of a symbol: where its name is, where its object is, and nothing cached.
+/// Bytes of a symbol: the offsets of its name and its object, without cached data.
 const SYMBOL: usize = 40;
 
-/// The groups, being written.
+/// The writer of the groups.
 pub(super) struct Records {
     datatype: Datatype,
     hidden: usize,
     rows: u64,
-    /// The leaf that is being filled.
+    /// The leaf being filled.
     symbols: Vec<u8>,
     leaves: Vec<(Vec<u8>, u64)>,
 }
 
 impl Records {
-    /// Groups of a dataset `[n, hidden]`.
+    /// Creates groups with a dataset `[n, hidden]` each.
     pub(super) fn new(datatype: Datatype, hidden: usize) -> Records {
         Records { datatype, hidden, rows: 0, symbols: Vec::new(), leaves: Vec::new() }
     }
 
-    /// Takes the next row's values, `[residues, hidden]`.
+    /// Adds the next row's values, `[residues, hidden]`.
     pub(super) fn push(&mut self, objects: &mut Objects, residues: usize, bytes: &[u8]) -> io::Result<()> {
         let sizes = [residues as u64, self.hidden as u64];
         let values = objects.append(bytes)?;
@@ -54,7 +54,7 @@ impl Records {
         leaf.extend(&self.symbols);
         leaf.resize(8 + SYMBOLS * SYMBOL, 0);
         self.symbols.clear();
-        // A leaf holds the names behind the last one of the leaf before it.
+        // A leaf holds the names after the last one of the previous leaf.
         let before = match self.leaves.len() as u64 * SYMBOLS as u64 {
             0 => [0; 8],
             rows => name(rows - 1),
@@ -63,7 +63,7 @@ impl Records {
         Ok(())
     }
 
-    /// Writes the group itself; gives its address.
+    /// Writes the group itself and returns its address.
     pub(super) fn finish(&mut self, objects: &mut Objects) -> io::Result<u64> {
         if !self.symbols.is_empty() {
             self.close_leaf(objects)?;
@@ -79,7 +79,7 @@ impl Records {
             objects.part(&name)?;
         }
         let mut heap = b"HEAP\0\0\0\0".to_vec();
-        // Its size, the end of its empty list of free room, and its place.
+        // Its size, the end of its empty free list, and its address.
         for value in [NO_NAME as u64 + self.rows * NAME as u64, 1, names] {
             heap.extend(value.to_le_bytes());
         }
@@ -88,7 +88,7 @@ impl Records {
     }
 }
 
-/// Where a row's name stands in the heap.
+/// Returns the offset of a row's name in the heap.
 fn name(row: u64) -> [u8; 8] {
     (NO_NAME as u64 + row * NAME as u64).to_le_bytes()
 }

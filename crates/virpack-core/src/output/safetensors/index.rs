@@ -1,4 +1,4 @@
-//! Several files of one output: their names, and the index that says what is in which.
+//! The names of the files of one output, and the index that lists their tensors.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -11,7 +11,7 @@ use super::{ClosedShard, Layout, name, part};
 use crate::files::{PendingFile, directory_of};
 use crate::output::{OutputError, about};
 
-/// `STEM-00001-of-00003.safetensors`, `shard` counting from 1.
+/// Returns `STEM-00001-of-00003.safetensors`; `shard` counts from 1.
 pub(in crate::output) fn shard_path(target: &Path, shard: usize, shards: usize) -> PathBuf {
     let mut name = target.file_stem().unwrap_or_default().to_os_string();
     name.push(format!("-{shard:05}-of-{shards:05}"));
@@ -22,20 +22,21 @@ pub(in crate::output) fn shard_path(target: &Path, shard: usize, shards: usize) 
     target.with_file_name(name)
 }
 
-/// `STEM.safetensors.index.json`.
+/// Returns `STEM.safetensors.index.json`.
 fn index_path(target: &Path) -> PathBuf {
     let mut name: OsString = target.file_name().unwrap_or_default().to_os_string();
     name.push(".index.json");
     target.with_file_name(name)
 }
 
-/// The index and the shards that an earlier run left beside `target`, and the index that this one may write.
+/// Returns the index and the files that an earlier run left beside `target`, and the index that this run may
+/// write.
 pub(in crate::output) fn older(target: &Path) -> Vec<PathBuf> {
     let mut found = vec![index_path(target)];
     let entries = fs::read_dir(directory_of(target)).into_iter().flatten().flatten();
     found.extend(entries.map(|entry| target.with_file_name(entry.file_name())).filter(|path| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        // `-00001-of-00003` before the ending.
+        // `-00001-of-00003` before the extension.
         let Some((numbers, _)) = name.rsplit_once("-of-") else { return false };
         let Some((_, shard)) = numbers.rsplit_once('-') else { return false };
         let shards = &name[numbers.len() + "-of-".len()..];
@@ -48,7 +49,7 @@ pub(in crate::output) fn older(target: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Makes the index of files that have their names, or will.
+/// Writes the index of files that are renamed, or will be.
 pub(super) fn index(
     target: &Path,
     layout: &Layout,

@@ -1,7 +1,8 @@
-//! One `.safetensors` file, whose header is known only after its data.
+//! Writes one `.safetensors` file, whose header is known only after its data.
 //!
-//! The header, JSON that says where each tensor lies, stands before the data. So the first megabytes of data are held
-//! back; where there are more, room is left before them for any header that may come, which may end in blanks.
+//! The header is JSON with the offset of each tensor, and comes before the data. So the first megabytes of
+//! data are held in memory. If there are more, space is reserved for any header that may follow; it may end
+//! in blanks.
 
 use std::fmt::Write as _;
 use std::io::{self, Seek, SeekFrom, Write};
@@ -13,16 +14,16 @@ use super::{Layout, OutputDtype};
 use crate::files::{PendingFile, WriteBehind};
 use crate::output::{OutputError, about};
 
-/// Most bytes of data that are held back.
+/// The most bytes of data held in memory.
 const HELD: usize = 8 << 20;
-/// Bytes for a header and the eight of its length, where data stand behind it.
+/// Bytes reserved for a header and the eight bytes of its length.
 const ROOM: usize = 1 << 20;
-/// Bytes of that for facts about the run.
+/// Bytes of these for facts about the run.
 const ABOUT: usize = 32 << 10;
-/// Most bytes of a tensor's entry: a name, two numbers for the shape and two for the place, of twenty digits each.
+/// The most bytes of a tensor's entry: a name, and two numbers each for shape and offsets, of twenty digits.
 const ENTRY: usize = 192;
 
-/// A file, being written.
+/// The writer of a file.
 pub(super) struct Shard {
     pending: PendingFile,
     out: WriteBehind,
@@ -31,13 +32,13 @@ pub(super) struct Shard {
     bytes: u64,
     /// The facts about the run, as JSON.
     about: String,
-    /// The tensors' entries in the header, and where the next tensor begins.
+    /// The tensors' entries in the header, and the offset of the next tensor.
     entries: String,
     next: u64,
 }
 
 impl Shard {
-    /// Opens the file; its name may change before it gets it.
+    /// Opens the file. Its final name may still change.
     pub(super) fn create(target: &Path, layout: &Layout) -> Result<Shard, OutputError> {
         let about = Value::Object(about::object(&layout.about)).to_string();
         if about.len() > ABOUT {
@@ -49,17 +50,17 @@ impl Shard {
         Ok(Shard { pending, out, held: Some(Vec::new()), bytes: 0, about, entries: String::new(), next: 0 })
     }
 
-    /// Bytes of data so far.
+    /// Returns the bytes of data so far.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Whether the header has no room for another tensor.
+    /// Returns whether the header has no space for another tensor.
     pub(super) fn is_full(&self) -> bool {
         self.entries.len() + ENTRY > ROOM - ABOUT
     }
 
-    /// Takes a part of the data.
+    /// Appends data.
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), OutputError> {
         self.bytes += bytes.len() as u64;
         self.put(bytes).map_err(OutputError::write(self.pending.target()))
@@ -78,7 +79,7 @@ impl Shard {
         self.out.write_all(bytes)
     }
 
-    /// Names the tensor, `[rows, hidden]`, that takes the next `bytes` of the data.
+    /// Adds the entry of a tensor, `[rows, hidden]`, that takes the next `bytes` of the data.
     pub(super) fn tensor(&mut self, name: &str, layout: &Layout, rows: u64, bytes: u64) {
         let dtype = match layout.dtype {
             OutputDtype::F32 => "F32",
@@ -93,7 +94,7 @@ impl Shard {
         self.entries.write_fmt(entry).expect("a string takes any text");
     }
 
-    /// Writes the header and makes the file whole on disk.
+    /// Writes the header and completes the file on disk.
     pub(super) fn finish(mut self) -> Result<PendingFile, OutputError> {
         let mut header = format!(r#"{{"__metadata__":{}{}}}"#, self.about, self.entries);
         // Data begin at a multiple of eight.

@@ -1,4 +1,4 @@
-//! Streams of Arrow's IPC format, read by the reader of its crate, and the schema in Parquet files.
+//! Streams of Arrow's IPC format, read by the crate's reader, and the schema in Parquet files.
 
 use std::io::Cursor;
 
@@ -25,7 +25,7 @@ fn floats(values: &ArrayRef) -> Vec<f32> {
     }
 }
 
-/// Ids and values of an `.arrows` file; its counts are those of `row`.
+/// Returns ids and values of an `.arrows` file, whose counts are those of `row`.
 pub(super) fn read_arrow(path: &Path, residues: bool) -> Vec<(String, Vec<f32>)> {
     let (schema, batches) = read_stream(&fs::read(path).unwrap()).unwrap();
     assert_eq!(schema.metadata().get("virpack.model").map(|model| &**model), Some("ESM \"2\"\nΩ"));
@@ -49,7 +49,7 @@ pub(super) fn read_arrow(path: &Path, residues: bool) -> Vec<(String, Vec<f32>)>
     all
 }
 
-/// Writes rows of 1,024 floats, 256 of which fill a batch, as many as `rows`.
+/// Writes `rows` rows of 1,024 floats; 256 of them fill a batch.
 fn stream(directory: &TempDir, rows: u64) -> (PathBuf, EmbeddingWriter) {
     let path = directory.path().join("emb.arrows");
     let mut out = create(&path, 1024, two_sources()).unwrap();
@@ -63,7 +63,7 @@ fn stream(directory: &TempDir, rows: u64) -> (PathBuf, EmbeddingWriter) {
 fn batches_are_written_as_they_fill_and_a_stream_that_is_cut_is_not_a_stream() {
     let directory = tempfile::tempdir().unwrap();
     let (path, out) = stream(&directory, 600);
-    // Two batches are in the file, and the third is not full.
+    // Two batches are in the file, and the third is incomplete.
     let begun = files(&directory).into_values().next().unwrap();
     assert!(begun.len() > 2 << 20 && begun.ends_with(&[0xff; 4]), "{}", begun.len());
     assert!(read_stream(&begun).is_err(), "a run that ends here");

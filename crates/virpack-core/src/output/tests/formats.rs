@@ -1,4 +1,4 @@
-//! Every format gives back what was written, read by other crates than write it.
+//! Every format returns what was written, read by other crates than those that write.
 
 use ::safetensors::{Dtype, SafeTensors};
 use half::{bf16, f16};
@@ -8,7 +8,7 @@ use virpack_seq::Hint;
 
 use super::*;
 
-/// What a file says of its records: ids and values, in order.
+/// The records in a file: ids and values, in order.
 type Records = Vec<(String, Vec<f32>)>;
 
 fn options(format: OutputFormat, dtype: OutputDtype, residues: bool) -> OutputOptions {
@@ -23,7 +23,7 @@ fn options(format: OutputFormat, dtype: OutputDtype, residues: bool) -> OutputOp
     }
 }
 
-/// Writes records in an order of their own: the last ones first.
+/// Writes records in reverse order.
 fn write(path: &Path, hidden: usize, options: OutputOptions, records: &Records) -> OutputSummary {
     let mut out = create(path, hidden, options).unwrap();
     for (i, (id, values)) in records.iter().enumerate().rev() {
@@ -40,7 +40,7 @@ fn floats(dtype: Dtype, bytes: &[u8]) -> Vec<f32> {
     }
 }
 
-/// The ids beside a file.
+/// Returns the ids in the table beside a file.
 fn ids(path: &Path) -> Vec<String> {
     csv_column(&fs::read_to_string(beside(path, "records.tsv")).unwrap(), 1).split_off(1)
 }
@@ -141,7 +141,7 @@ fn read(
     }
 }
 
-/// All that a format can hold.
+/// Returns everything that a format can hold.
 fn all() -> Vec<(OutputFormat, OutputDtype, bool)> {
     let formats = [
         OutputFormat::Npy,
@@ -183,7 +183,7 @@ proptest! {
         hidden in 1..9usize,
         shard_bytes in 1..4000u64,
     ) {
-        // Values that all three types hold exactly. An id may be anything, and the same again; in a table of text a
+        // Values that all three types hold exactly. An id may be anything, and may repeat. In a text table a
         // line end or a TAB in it is escaped.
         let plain = |id: &str| id.replace(['\t', '\n', '\r', '\0'], "_");
         let record = |i: usize, id: &str, n: usize| {
@@ -207,8 +207,8 @@ proptest! {
 }
 
 #[test]
-fn many_records_and_large_ones_come_back() {
-    // More than a leaf, a node, a chunk and what is held back for a header; ids longer than a heap's collection.
+fn many_records_and_large_ones_are_read_back() {
+    // More than a leaf, a node, a chunk and the data held for a header; ids longer than a heap's collection.
     let long = "x".repeat(200_000);
     for residues in [false, true] {
         let hidden = if residues { 4 } else { 256 };
@@ -272,7 +272,7 @@ fn shards_are_indexed_as_hugging_face_does() {
         assert_eq!(map.len(), if residues { 5 } else { 3 });
         assert_eq!(map[if residues { "000000000004" } else { "embeddings.00003" }], *shards[2]);
 
-        // Fewer records, in one file: nothing of the shards stays.
+        // Fewer records, in one file: nothing of the earlier files stays.
         write(&path, 4, OutputOptions { shard_bytes: 1000, ..options }, &records);
         assert_eq!(
             names(&directory),

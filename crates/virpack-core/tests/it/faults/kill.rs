@@ -123,7 +123,7 @@ fn kill_and_go_on(text: &str, model: &Path, format: &str, kills: usize, share: f
             let _ = fs::remove_dir_all(&partial);
             break;
         }
-        assert!(i < kills, "a run that nobody killed has failed");
+        assert!(i < kills, "a run that was not killed has failed");
     }
     assert_eq!(files(&out), undisturbed, "seed {seed}");
     let total: u64 = all.iter().sum();

@@ -258,7 +258,7 @@ fn kill_and_go_on(text: &str, name: &str, kills: usize, share: f64) {
             let _ = fs::remove_dir_all(&partial);
             break;
         }
-        assert!(i < kills, "a run that nobody killed has failed");
+        assert!(i < kills, "a run that was not killed has failed");
     }
     assert_eq!(tables(&out), undisturbed, "seed {seed}");
     let all = all.nucleotide.iter().chain(&all.protein);
@@ -294,7 +294,7 @@ fn the_tiny_models() {
 
 /// Everything that a stopped run has computed is kept, to the last embedding.
 #[test]
-fn told_to_stop_again_and_again_nothing_is_run_twice() {
+fn a_run_stopped_many_times_runs_no_batch_twice() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("input.fa"), contigs(300)).unwrap();
     let options = options(folder.path(), &models("tiny"));

@@ -63,7 +63,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
 
     #[test]
-    fn stopped_anywhere_and_gone_on_with_the_tables_are_the_same(
+    fn a_run_stopped_anywhere_and_resumed_writes_the_same_tables(
         records in records(),
         buffer_size in 1..60usize,
         token_budget in 302..900usize,

@@ -1,4 +1,4 @@
-//! The launcher of `attention.cu`: attention on the matrix units of every card.
+//! Launches `attention.cu`: attention on the matrix units of every card.
 
 use crate::DeviceError;
 use crate::cuda::attention::Task;
@@ -12,19 +12,19 @@ use crate::cuda::{Cuda, CudaTensor};
 pub(in crate::cuda) struct Form {
     /// Width of a head.
     width: usize,
-    /// Heads a block.
+    /// Heads of a block.
     heads: usize,
-    /// Threads a block.
+    /// Threads of a block.
     threads: usize,
-    /// Blocks a processor: what registers are shared out for.
+    /// Blocks of a processor, which share its registers.
     blocks: usize,
-    /// Tiles of 16 rows a warp.
+    /// Tiles of 16 rows for each warp.
     tiles: usize,
-    /// Keys a softmax step.
+    /// Keys of a softmax step.
     step: usize,
     /// Keys of one chunk of a long sequence.
     chunk: usize,
-    /// Keys a block has room for; 0: as many as the longest sequence has.
+    /// Keys that fit into a block; 0: as many as the longest sequence has.
     capacity: usize,
 }
 
@@ -38,8 +38,8 @@ const fn form(width: usize, heads: usize, threads: usize, blocks: usize, tiles: 
     Form { width, heads, threads, blocks, tiles, step, chunk, capacity: 0 }
 }
 
-/// The forms for batches of short sequences, the fastest of those tried (dev/cuda.md): several heads a block, so that
-/// a row's piece is 64 bytes or more and a rotation's angles serve all of them.
+/// The forms for batches of short sequences, the fastest of those tried (dev/cuda.md). A block has several
+/// heads, so that a row's piece is at least 64 bytes and all heads share the angles of a rotation.
 const SHORT_FORMS: [Form; 5] = [
     form(16, 2, 128, 6, 1, 32),
     form(24, 2, 128, 4, 1, 64),
@@ -48,7 +48,7 @@ const SHORT_FORMS: [Form; 5] = [
     form(128, 1, 128, 2, 1, 64),
 ];
 
-/// The forms for batches with longer ones: room for four chunks.
+/// The forms for batches with longer sequences, with room for four chunks.
 const LONG_FORMS: [Form; 5] = [
     long(form(16, 1, 256, 4, 1, 32)),
     long(form(24, 1, 256, 2, 1, 64)),
@@ -61,8 +61,8 @@ const fn long(form: Form) -> Form {
     Form { capacity: 4 * form.chunk, ..form }
 }
 
-/// The forms for compute capability 7.5, whose processors have 64 KB of shared memory and 1,024 threads: two
-/// chunks of 4 KB of keys, so that a processor holds two blocks of eight warps (heads of 128: one).
+/// The forms for compute capability 7.5, whose processors have 64 KB of shared memory and 1,024 threads. Two
+/// chunks of 4 KB of keys let a processor hold two blocks of eight warps (one for heads of 128).
 const TURING_FORMS: [Form; 5] = [
     turing(form(16, 1, 256, 3, 1, 32), 128),
     turing(form(24, 1, 256, 2, 1, 64), 64),
@@ -75,14 +75,14 @@ const fn turing(form: Form, chunk: usize) -> Form {
     Form { chunk, capacity: 2 * chunk, ..form }
 }
 
-/// Values of a row of a head in shared memory.
+/// Returns the values of a head's row in shared memory.
 pub(super) const fn depth(width: usize) -> usize {
     width.next_multiple_of(16)
 }
 
 impl Form {
-    /// The form for heads of `width` and a batch whose longest sequence has `longest` tokens, within `limit` bytes of
-    /// shared memory; `turing`: on compute capability 7.5.
+    /// Returns the form for heads of `width` and a batch whose longest sequence has `longest` tokens, within
+    /// `limit` bytes of shared memory. `turing`: on compute capability 7.5.
     pub(in crate::cuda) fn find(width: usize, longest: usize, limit: usize, turing: bool) -> Option<Form> {
         let fits = |form: &Form| form.width == width && form.shared(form.capacity(longest, limit)) <= limit;
         if turing {
@@ -92,7 +92,7 @@ impl Form {
         short.chain(LONG_FORMS).find(fits)
     }
 
-    /// What it is compiled from, with ALiBi's slopes where `alibi`.
+    /// Returns its source; `alibi`: with ALiBi's slopes.
     fn source(self, alibi: bool) -> KernelSource {
         kernel_source!(
             "attention.cu" after "matrix_units.cuh", "attention_rows.cuh", "attention_step.cuh"
@@ -115,13 +115,13 @@ impl Form {
         depth(self.width) * 2
     }
 
-    /// Bytes of shared memory with room for `capacity` keys: those and their values, a warp's queries.
+    /// Returns the bytes of shared memory for `capacity` keys and their values, and the queries of each warp.
     fn shared(self, capacity: usize) -> usize {
         (2 * self.heads * capacity + self.threads / 32 * 16 * self.tiles) * self.row_bytes()
     }
 
-    /// Keys that a block has room for: as many as the longest sequence has, or chunks of 64 keys of 64 values (or
-    /// as many bytes) within `limit` bytes.
+    /// Returns how many keys fit into a block: as many as the longest sequence has, or chunks of 64 keys of
+    /// 64 values (or as many bytes) within `limit` bytes.
     fn capacity(self, longest: usize, limit: usize) -> usize {
         let chunk = self.chunk;
         match self.capacity {
@@ -135,7 +135,7 @@ impl Form {
     }
 }
 
-/// Every form of the matrix-unit kernel; `turing`: on compute capability 7.5.
+/// Returns the sources of all forms. `turing`: on compute capability 7.5.
 pub(super) fn sources(turing: bool) -> impl Iterator<Item = KernelSource> {
     let others = SHORT_FORMS.into_iter().chain(LONG_FORMS).filter(move |_| !turing);
     let forms = TURING_FORMS.into_iter().filter(move |_| turing).chain(others);
@@ -143,7 +143,8 @@ pub(super) fn sources(turing: bool) -> impl Iterator<Item = KernelSource> {
 }
 
 impl Cuda {
-    /// Attention on the matrix units, rotated on the way in by the rotary table at `table` unless that is 0.
+    /// Computes attention on the matrix units. Rotates first by the rotary table at `table`, unless that is
+    /// 0.
     pub(in crate::cuda) fn attend_on_matrix_units(
         &self,
         form: Form,
@@ -178,7 +179,7 @@ mod tests {
         const LIMIT: usize = 64 << 10;
         for form in TURING_FORMS {
             assert!(form.threads * form.blocks <= 1024 && form.blocks * form.shared(form.capacity) <= LIMIT);
-            // Sums are in the same order whether a sequence fits or goes in chunks.
+            // Sums have the same order, whether a sequence fits or is divided into chunks.
             assert_eq!((form.chunk % form.step, form.capacity % form.chunk), (0, 0));
             for longest in [1, 50, 192, 193, 8192] {
                 let found = Form::find(form.width, longest, LIMIT, true).expect("a form for every length");

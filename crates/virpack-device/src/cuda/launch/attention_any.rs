@@ -1,4 +1,4 @@
-//! The launcher of `attention_any.cu`: attention for any width and dtype.
+//! Launches `attention_any.cu`: attention for any width and dtype.
 
 use crate::DeviceError;
 use crate::cuda::attention::Task;
@@ -7,7 +7,7 @@ use crate::cuda::kernels::{Grid, arguments};
 use crate::cuda::packed::WIDEST_HEAD;
 use crate::cuda::{Cuda, CudaTensor};
 
-/// Threads of a block, a warp a query.
+/// Threads of a block; a warp takes a query.
 const THREADS: u32 = 256;
 
 pub(super) fn source() -> KernelSource {
@@ -15,7 +15,7 @@ pub(super) fn source() -> KernelSource {
 }
 
 impl Cuda {
-    /// Attention of heads that no other kernel takes.
+    /// Computes attention of heads that no other kernel takes.
     pub(in crate::cuda) fn attend_anyhow(&self, task: Task<'_>, out: &CudaTensor) -> Result<(), DeviceError> {
         let shared = THREADS as usize / 32 * task.width * size_of::<f32>();
         let grid = Grid { blocks: (task.packed.items, task.heads), threads: THREADS, shared };

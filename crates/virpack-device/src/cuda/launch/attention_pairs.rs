@@ -1,4 +1,4 @@
-//! The launcher of `attention_pairs.cu`: attention with the accuracy of float32, of pairs of float16.
+//! Launches `attention_pairs.cu`: attention of pairs of float16, as accurate as float32.
 
 use super::attention::depth;
 use crate::cuda::attention::Task;
@@ -13,7 +13,8 @@ use crate::{DeviceError, Dtype};
 const THREADS: usize = 128;
 const STEP: usize = 64;
 
-/// Attention of heads of `width`, with ALiBi's slopes where `alibi`; all it sees are halves of pairs.
+/// Returns the source for heads of `width`; `alibi`: with ALiBi's slopes. The kernel sees halves of pairs
+/// only.
 fn source(width: usize, alibi: bool) -> KernelSource {
     kernel_source!("attention_pairs.cu" after "matrix_units.cuh", "pairs.cuh", "attention_rows.cuh")
         .of(Dtype::F16)
@@ -28,13 +29,14 @@ fn source(width: usize, alibi: bool) -> KernelSource {
         ])
 }
 
-/// Every form.
+/// Returns the sources of all forms.
 pub(super) fn sources() -> impl Iterator<Item = KernelSource> {
     WIDTHS.into_iter().flat_map(|width| [false, true].map(|alibi| source(width, alibi)))
 }
 
 impl Cuda {
-    /// Attention of queries and keys that are rotated already, as pairs; None where heads of their width have no kernel.
+    /// Computes attention of rotated queries and keys, as pairs. Returns `None` if their head width has no
+    /// kernel.
     pub(in crate::cuda) fn pairs_attention(&self, task: Task<'_>) -> Result<Option<CudaTensor>, DeviceError> {
         if !self.has_pairs() || !WIDTHS.contains(&task.width) {
             return Ok(None);
@@ -44,7 +46,7 @@ impl Cuda {
         let out = CudaTensor { form: Form::Pairs, ..self.tensor(packed.tokens, task.hidden())? };
         let most_rows = packed.long.most_rows.max(packed.short.most_rows);
         let groups = most_rows.div_ceil(THREADS / 32 * 16);
-        // Two steps of highs and lows of keys and of values.
+        // Two steps of highs and lows, of keys and of values.
         let shared = 2 * 4 * STEP * depth(task.width) * Dtype::F16.bytes();
         let grid = Grid { blocks: (packed.items, task.heads * groups), threads: THREADS as u32, shared };
         let arguments = arguments![

@@ -1,5 +1,5 @@
-//! The launcher of `attention_ring.cu`: attention of sequences of any length on compute capability 9.0, of queries and keys
-//! that are rotated already.
+//! Launches `attention_ring.cu`: attention of sequences of any length on compute capability 9.0. Queries and
+//! keys are already rotated.
 
 use super::attention_whole::{ROWS, columns, row, tile_defines};
 use crate::DeviceError;
@@ -10,7 +10,7 @@ use crate::cuda::packed::Part;
 use crate::cuda::tensor_map::TensorMap;
 use crate::cuda::{Cuda, CudaTensor};
 
-/// A form of the kernel, a head a block.
+/// A form of the kernel, in which a block has one head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::cuda) struct RingForm {
     /// Width of a head.
@@ -19,9 +19,9 @@ pub(in crate::cuda) struct RingForm {
     step: usize,
     /// Stages of the ring.
     stages: usize,
-    /// Warpgroups that share it.
+    /// Warpgroups that share the ring.
     warpgroups: usize,
-    /// Blocks a processor: what registers are shared out for.
+    /// Blocks of a processor, which share its registers.
     blocks: usize,
 }
 
@@ -39,12 +39,12 @@ const FORMS: [RingForm; 5] = [
 ];
 
 impl RingForm {
-    /// The form for heads of `width`.
+    /// Returns the form for heads of `width`.
     pub(in crate::cuda) fn find(width: usize) -> Option<RingForm> {
         FORMS.into_iter().find(|form| form.width == width)
     }
 
-    /// What it is compiled from, with ALiBi's slopes where `alibi`.
+    /// Returns its source; `alibi`: with ALiBi's slopes.
     fn source(self, alibi: bool) -> KernelSource {
         kernel_source!(
             "attention_ring.cu" after "matrix_units.cuh", "bulk.cuh", "wgmma.cuh", "attention_parts.cuh"
@@ -62,20 +62,20 @@ impl RingForm {
         .define(tile_defines(self.width))
     }
 
-    /// Bytes of shared memory: a ring of keys and values, each warpgroup's queries, barriers.
+    /// Returns the bytes of shared memory: a ring of keys and values, each warpgroup's queries, barriers.
     fn shared(self) -> usize {
         let barriers = 2 * self.stages * 8;
         (2 * self.stages * self.step + ROWS * self.warpgroups) * row(self.width) * 2 + barriers
     }
 }
 
-/// Every form.
+/// Returns the sources of all forms.
 pub(super) fn sources() -> impl Iterator<Item = KernelSource> {
     FORMS.into_iter().flat_map(|form| [false, true].map(|alibi| form.source(alibi)))
 }
 
 impl Cuda {
-    /// Attention of a part of a batch.
+    /// Computes attention of a part of a batch.
     pub(in crate::cuda) fn attend_in_ring(
         &self,
         form: RingForm,
@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn blocks_of_a_processor_fit_its_memory() {
         for form in FORMS {
-            // What 9.0 has for a processor's blocks together, a kilobyte a block its own.
+            // On 9.0 the blocks of a processor share 228 KB; each takes 1 KB in addition to its own.
             assert!(form.blocks * (form.shared() + 1024) <= 228 << 10, "{form:?}");
         }
     }

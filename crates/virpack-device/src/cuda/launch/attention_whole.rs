@@ -1,5 +1,5 @@
-//! The launcher of `attention_whole.cu`: attention of short sequences on compute capability 9.0, of queries and keys that
-//! are rotated already.
+//! Launches `attention_whole.cu`: attention of short sequences on compute capability 9.0. Queries and keys
+//! are already rotated.
 
 use crate::DeviceError;
 use crate::cuda::attention::Task;
@@ -8,10 +8,10 @@ use crate::cuda::kernels::{Grid, WARPGROUP, arguments};
 use crate::cuda::packed::Part;
 use crate::cuda::{Cuda, CudaTensor};
 
-/// Keys of a run: what one product of a warpgroup gives scores of.
+/// Keys of a run: one product of a warpgroup gives their scores.
 const RUN: usize = 56;
 
-/// Rows that a warpgroup works on.
+/// Rows of a warpgroup.
 pub(super) const ROWS: usize = 64;
 
 /// A form of the kernel.
@@ -19,11 +19,11 @@ pub(super) const ROWS: usize = 64;
 pub(in crate::cuda) struct WholeForm {
     /// Width of a head.
     width: usize,
-    /// Heads a block.
+    /// Heads of a block.
     heads: usize,
-    /// Runs of keys that a block has room for.
+    /// Runs of keys that fit into a block.
     pub(in crate::cuda) runs: usize,
-    /// Blocks a processor: what registers are shared out for.
+    /// Blocks of a processor, which share its registers.
     blocks: usize,
 }
 
@@ -31,7 +31,8 @@ const fn form(width: usize, heads: usize, runs: usize, blocks: usize) -> WholeFo
     WholeForm { width, heads, runs, blocks }
 }
 
-/// The fastest of those tried (dev/cuda.md), for a width in the order of the lengths they take.
+/// The fastest of those tried (dev/cuda.md). The forms of a width are in the order of the lengths that they
+/// take.
 const FORMS: [WholeForm; 10] = [
     form(16, 2, 1, 7),
     form(16, 2, 3, 4),
@@ -45,29 +46,29 @@ const FORMS: [WholeForm; 10] = [
     form(128, 1, 3, 2),
 ];
 
-/// Values of a head's row in shared memory: what can be swizzled.
+/// Returns the values of a head's row in shared memory, a size that can be swizzled.
 pub(super) fn row(width: usize) -> usize {
     width.next_power_of_two()
 }
 
-/// Values of a tile's row in shared memory: a head's or half of one, at most 128 bytes.
+/// Returns the values of a tile's row in shared memory: those of a head or of half of one, at most 128 bytes.
 pub(super) fn columns(width: usize) -> usize {
     row(width).min(64)
 }
 
-/// What both kernels of 9.0 are compiled with for heads of `width`.
+/// Returns the numbers that both kernels for 9.0 are compiled with, for heads of `width`.
 pub(super) fn tile_defines(width: usize) -> [(&'static str, usize); 4] {
     let (row, columns) = (row(width), columns(width));
     [("ROW", row), ("COLUMNS", columns), ("ROWS", ROWS), ("WARPGROUP", WARPGROUP as usize)]
 }
 
 impl WholeForm {
-    /// The form for heads of `width` and sequences of at most `longest` tokens.
+    /// Returns the form for heads of `width` and sequences of at most `longest` tokens.
     pub(in crate::cuda) fn find(width: usize, longest: usize) -> Option<WholeForm> {
         FORMS.into_iter().find(|form| form.width == width && longest <= form.runs * RUN)
     }
 
-    /// What it is compiled from, with ALiBi's slopes where `alibi`.
+    /// Returns its source; `alibi`: with ALiBi's slopes.
     fn source(self, alibi: bool) -> KernelSource {
         kernel_source!("attention_whole.cu" after "matrix_units.cuh", "wgmma.cuh", "attention_parts.cuh")
             .with_large_shared()
@@ -82,20 +83,20 @@ impl WholeForm {
             .define(tile_defines(self.width))
     }
 
-    /// Bytes of shared memory: rows of keys and of values, and of the queries.
+    /// Returns the bytes of shared memory: rows of keys, of values and of queries.
     fn shared(self) -> usize {
         let keys = (self.runs * RUN).next_multiple_of(16);
         (2 * keys + ROWS) * self.heads * row(self.width) * 2
     }
 }
 
-/// Every form.
+/// Returns the sources of all forms.
 pub(super) fn sources() -> impl Iterator<Item = KernelSource> {
     FORMS.into_iter().flat_map(|form| [false, true].map(|alibi| form.source(alibi)))
 }
 
 impl Cuda {
-    /// Attention of a part of a batch whose sequences are whole items.
+    /// Computes attention of a part of a batch whose sequences are whole items.
     pub(in crate::cuda) fn attend_whole(
         &self,
         form: WholeForm,
@@ -128,7 +129,7 @@ mod tests {
     fn a_block_holds_only_sequences_that_are_whole_items() {
         for form in FORMS {
             assert!(form.runs * RUN <= SHORT, "{form:?}");
-            // What 9.0 has for a processor's blocks together, a kilobyte a block its own.
+            // On 9.0 the blocks of a processor share 228 KB; each takes 1 KB in addition to its own.
             assert!(form.blocks * (form.shared() + 1024) <= 228 << 10, "{form:?}");
         }
     }

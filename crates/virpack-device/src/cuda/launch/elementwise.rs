@@ -1,4 +1,4 @@
-//! The launchers of `elementwise.cu`: embedding lookup, GELU, sums, conversions.
+//! Launches the kernels of `elementwise.cu`: embedding lookup, GELU, sums, conversions.
 
 use crate::cuda::forms::Form;
 use crate::cuda::kernel_source::{KernelSource, kernel_source};
@@ -7,10 +7,10 @@ use crate::cuda::packed::CudaPacked;
 use crate::cuda::{Cuda, CudaMatrix, CudaTensor};
 use crate::{DeviceError, TokenDropout, shapes};
 
-/// Threads of a block that works element by element or a warp a row.
+/// Threads of a block, each with an element, or each warp with a row.
 const THREADS: u32 = 256;
 
-/// Most blocks that share a sequence's rows in the embedding lookup.
+/// The most blocks that share a sequence's rows in the embedding lookup.
 const MOST_SHARES: usize = 16;
 
 pub(super) fn source() -> KernelSource {
@@ -35,7 +35,7 @@ pub(in crate::cuda) unsafe fn count_differing(
 }
 
 impl Cuda {
-    /// Values of a 16-byte access.
+    /// Returns the values of a 16-byte access.
     pub(in crate::cuda) fn vector_len(&self) -> usize {
         16 / self.options.dtype.bytes()
     }
@@ -44,7 +44,7 @@ impl Cuda {
         Grid::line(count.div_ceil(self.vector_len()), THREADS)
     }
 
-    /// Rows of an embedding table by token id.
+    /// Looks up the rows of an embedding table by token id.
     pub(in crate::cuda) fn embed_rows(
         &self,
         table: &CudaMatrix,
@@ -73,7 +73,7 @@ impl Cuda {
         Ok(out)
     }
 
-    /// GELU in place, of float32 values where pairs are given.
+    /// Applies GELU in place; to float32 values, if pairs are given.
     pub(in crate::cuda) fn gelu_in_place(&self, x: CudaTensor) -> Result<CudaTensor, DeviceError> {
         self.card.enter()?;
         let x = self.joined(x)?;
@@ -84,7 +84,7 @@ impl Cuda {
         Ok(x)
     }
 
-    /// `gelu(gate) · value`, in the form that products read.
+    /// Computes `gelu(gate) · value`, in the form that products read.
     pub(in crate::cuda) fn gate(&self, x: &CudaTensor) -> Result<CudaTensor, DeviceError> {
         let width = shapes::gated(x.columns)?;
         self.card.enter()?;
@@ -100,7 +100,7 @@ impl Cuda {
         self.handed_on(out)
     }
 
-    /// `x + y` in place of `x`, of float32 values where pairs are given.
+    /// Computes `x + y` in place of `x`; of float32 values, if pairs are given.
     pub(in crate::cuda) fn add_in_place(
         &self,
         x: CudaTensor,
@@ -116,7 +116,7 @@ impl Cuda {
         Ok(x)
     }
 
-    /// `count` values of the activations' dtype to float32.
+    /// Converts `count` values of the activations' dtype to float32.
     ///
     /// # Safety
     ///
@@ -127,7 +127,7 @@ impl Cuda {
         unsafe { self.kernels.launch(&source(), "widen", Grid::line(count, THREADS), &arguments) }
     }
 
-    /// `count` float32 values to the activations' dtype.
+    /// Converts `count` float32 values to the activations' dtype.
     ///
     /// # Safety
     ///

@@ -1,7 +1,7 @@
-//! The launchers of `norm.cu`: layer norms, and a norm folded into the linear layer after it.
+//! Launches the kernels of `norm.cu`: layer norms, and a norm folded into the linear layer after it.
 //!
-//! A norm's weight, bias and mean become part of the product's weight and bias once, at load; a row's deviation is left,
-//! which the product's kernel measures and multiplies its sums by (`row_scales.rs`).
+//! A norm's weight, bias and mean become part of the product's weight and bias once, at load. Only a row's
+//! deviation remains: the product's kernel measures it and multiplies its sums by it (`row_scales.rs`).
 
 use crate::cuda::arena::Fixed;
 use crate::cuda::forms::Form;
@@ -10,10 +10,10 @@ use crate::cuda::kernels::{Grid, arguments};
 use crate::cuda::{Cuda, CudaMatrix, CudaTensor, CudaVector};
 use crate::{DeviceError, LayerNorm, Linear, LinearOf, shapes};
 
-/// Threads of a block, a warp a row.
+/// Threads of a block; a warp takes a row.
 const THREADS: u32 = 128;
 
-/// Vectors a lane of the layer norm holds at most: the kernel's forms.
+/// The most vectors that a lane of the layer norm holds: the kernel's forms.
 const NORM_FORMS: [(usize, &str); 8] = [
     (1, "layer_norm_1"),
     (2, "layer_norm_2"),
@@ -30,7 +30,7 @@ pub(super) fn source() -> KernelSource {
 }
 
 impl Cuda {
-    /// Layer norms of rows, as pairs of float16 where `pairs` and a kernel gives them.
+    /// Computes layer norms of rows; as pairs of float16 if `pairs` and a kernel gives them.
     pub(in crate::cuda) fn norm(
         &self,
         x: &CudaTensor,
@@ -64,7 +64,7 @@ impl Cuda {
         Ok(out)
     }
 
-    /// The layer with its norm folded in, where there is a product for it; sizes are checked.
+    /// Returns the layer with its norm folded in, if a product takes it. The sizes are checked.
     pub(in crate::cuda) fn fold(
         &self,
         norm: LayerNorm<Vec<f32>>,

@@ -1,11 +1,11 @@
-//! The launcher of `pairs.cu`: float32 values to pairs of float16 and back.
+//! Launches `pairs.cu`, which converts float32 values to pairs of float16 and back.
 
 use crate::DeviceError;
 use crate::cuda::Cuda;
 use crate::cuda::kernel_source::{KernelSource, kernel_source};
 use crate::cuda::kernels::{Grid, arguments};
 
-/// Threads of a block, four values each.
+/// Threads of a block, with four values each.
 const THREADS: u32 = 256;
 const VALUES: usize = 4;
 
@@ -14,7 +14,7 @@ pub(super) fn source() -> KernelSource {
 }
 
 impl Cuda {
-    /// Splits or joins `count` values in rows of `columns`, a multiple of 4, in other memory of as many bytes.
+    /// Splits or joins `count` values in rows of `columns`, a multiple of 4. The result takes as many bytes.
     pub(in crate::cuda) fn copy(
         &self,
         kernel: &'static str,

@@ -1,4 +1,4 @@
-//! The launcher of `pool.cu`.
+//! Launches `pool.cu`.
 
 use crate::cuda::arena_plan::Blocks;
 use crate::cuda::driver::{Stream, check};
@@ -9,7 +9,7 @@ use crate::cuda::{Cuda, CudaTensor, arena};
 use crate::{DeviceError, Pool, PoolSpan, shapes};
 use cudarc::driver::sys;
 
-/// Threads of a block, a column each.
+/// Threads of a block, with a column each.
 const THREADS: u32 = 128;
 
 pub(super) fn source() -> KernelSource {
@@ -22,8 +22,8 @@ pub(super) fn source() -> KernelSource {
 }
 
 impl Cuda {
-    /// One float32 row of the pool's width for each sequence, and after them a word for each that is not 0
-    /// where the row is not finite.
+    /// Writes one float32 row of the pool's width for each sequence, then one word for each. The word is not
+    /// 0 if the row is not finite.
     pub(in crate::cuda) fn pool_rows(
         &self,
         x: &CudaTensor,

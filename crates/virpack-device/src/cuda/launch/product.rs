@@ -1,4 +1,4 @@
-//! The launcher of `product.cu`: the own product of compute capability 9.0, for products whose result is worked on further.
+//! Launches `product.cu`: virpack's own product for compute capability 9.0, with an epilogue.
 
 use crate::cuda::epilogue::{ELEMENTWISE, KernelEpilogue, Rotation};
 use crate::cuda::kernel_source::{KernelSource, kernel_source};
@@ -15,7 +15,7 @@ struct ProductForm {
     then: KernelEpilogue,
     /// Outputs of a tile.
     columns: usize,
-    /// Whether a layer norm goes before, folded into weight and bias (`norm.cu`).
+    /// Whether a layer norm precedes it, folded into weight and bias (`norm.cu`).
     normed: bool,
 }
 
@@ -23,24 +23,24 @@ struct ProductForm {
 pub(super) const ROWS: usize = ROW_STEP / 2;
 pub(super) const STEP: usize = 64;
 
-/// Outputs of a tile, steps in a block's memory.
+/// Outputs of a tile, and steps in a block's memory.
 pub(super) const COLUMNS: [usize; 2] = [256, 240];
 const STAGES: usize = 4;
 
-/// Tiles with their biases in memory at once: those that may be in flight, and the one before them.
+/// Tiles whose biases are in memory at once: those in flight, and the one before them.
 const BIASES: usize = STAGES + 1;
 
-/// Two warpgroups that multiply and one that copies.
+/// Two warpgroups multiply and one copies.
 const THREADS: u32 = 3 * WARPGROUP;
 
-/// What all products are compiled with, for a ring of so many stages of so many inputs.
+/// Returns the numbers that all products are compiled with, for a ring of `stages` stages of `step` inputs.
 pub(super) fn ring_defines(step: usize, stages: usize) -> [(&'static str, usize); 5] {
     let (threads, warpgroup) = (THREADS as usize, WARPGROUP as usize);
     [("ROWS", ROWS), ("STEP", step), ("STAGES", stages), ("THREADS", threads), ("WARPGROUP", warpgroup)]
 }
 
 impl ProductForm {
-    /// What it is compiled from.
+    /// Returns its source.
     fn source(self) -> KernelSource {
         kernel_source!(
             "product.cu" after "bulk.cuh", "wgmma.cuh", "hopper.cuh", "product_tiles.cuh",
@@ -52,20 +52,21 @@ impl ProductForm {
         .define(ring_defines(STEP, STAGES))
     }
 
-    /// Bytes of shared memory: the ring, half of the sums on their way out, biases of the tiles in flight, barriers.
+    /// Returns the bytes of shared memory: the ring, half of the sums to be stored, biases of the tiles in
+    /// flight, barriers.
     fn shared(self) -> usize {
         let ring = STAGES * (ROWS + self.columns) * STEP;
         (ring + ROWS * COLUMNS[0] / 2 + BIASES * self.columns) * 2 + 2 * STAGES * 8
     }
 }
 
-/// Outputs of a tile: those that leave the least of the last one empty.
+/// Returns the outputs of a tile that leave the least of the last tile empty.
 pub(super) fn columns_for(outputs: usize) -> usize {
     let computed = |columns: &usize| outputs.next_multiple_of(*columns);
     COLUMNS.into_iter().min_by_key(computed).expect("there are two")
 }
 
-/// Every form of the kernel that is used: with nothing around it cuBLASLt's is faster.
+/// Returns the sources of all forms in use. Without norm and epilogue cuBLASLt's product is faster.
 pub(super) fn sources() -> impl Iterator<Item = KernelSource> {
     let form = |normed, columns| move |then| ProductForm { then, columns, normed }.source();
     let normed =
@@ -76,23 +77,25 @@ pub(super) fn sources() -> impl Iterator<Item = KernelSource> {
 }
 
 impl Cuda {
-    /// Whether this card and dtype have products of their own.
+    /// Returns whether this card and dtype have products of virpack's own.
     pub(in crate::cuda) fn has_products(&self) -> bool {
         self.bulk_copies && !self.options.dtype.is_float32()
     }
 
-    /// Whether there is one for these sizes: rows of a multiple of 16 bytes, as bulk copies ask for.
+    /// Returns whether there is one for these sizes. Rows must be a multiple of 16 bytes, which bulk copies
+    /// require.
     pub(in crate::cuda) fn has_product(&self, outputs: usize, inputs: usize) -> bool {
         self.has_products() && outputs.is_multiple_of(8) && inputs.is_multiple_of(8) && inputs > 0
     }
 
-    /// Clusters of two blocks that share out the tiles of a product: as many as the card runs at once.
+    /// Returns the grid of clusters, of two blocks each, that share the tiles of a product: as many as the
+    /// card runs at once.
     pub(super) fn clusters(&self, rows: usize, column_tiles: usize, shared: usize) -> Grid {
         let clusters = (rows / ROW_STEP * column_tiles).min(self.card.processors / 2).max(1);
         Grid { blocks: (2 * clusters, 1), threads: THREADS, shared }
     }
 
-    /// The product and what follows, of rows that it norms where the weight is folded.
+    /// Computes the product and its epilogue. If a norm is folded into the weight, it norms the rows.
     pub(in crate::cuda) fn fused(
         &self,
         then: KernelEpilogue,
@@ -117,7 +120,8 @@ impl Cuda {
         let (x_map, weight_map) =
             (map(x.block.pointer, rows, ROWS)?, map(weight.memory.pointer, outputs, columns / 2)?);
         let rotation = rotation.unwrap_or_default();
-        // Held until the launch is given to the stream: launches that use them are numbered in its order.
+        // Held until the launch is submitted to the stream, because the launches that use scales are numbered
+        // in its order.
         let scales = normed.map(|_| self.take_scales(rows)).transpose()?;
         let (words, counters, launch) = scales.as_ref().map_or((0, 0, 0), RowScaleSlot::arguments);
         let arguments = arguments![
@@ -154,7 +158,7 @@ mod tests {
 
     #[test]
     fn tiles_leave_as_little_empty_as_they_can() {
-        // Queries, keys and values, and the feed-forward's first product, of 8M to 15B.
+        // Queries, keys and values, and the first product of the feed-forward layer, of 8M to 15B.
         let products = [960, 1280, 1440, 1920, 1920, 2560, 3840, 5120, 7680, 10_240, 15_360, 20_480];
         let columns = products.map(columns_for);
         assert_eq!(columns, [240, 256, 240, 240, 240, 256, 256, 256, 256, 256, 256, 256]);

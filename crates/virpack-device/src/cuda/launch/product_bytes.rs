@@ -1,4 +1,4 @@
-//! The launcher of `product_bytes.cu`: products of int8 rows and weights, and what follows them.
+//! Launches `product_bytes.cu`: products of int8 rows and weights, with an epilogue.
 
 use super::product::{COLUMNS, ROWS, columns_for, ring_defines};
 use crate::DeviceError;
@@ -14,7 +14,7 @@ use crate::cuda::{Cuda, CudaMatrix, CudaTensor, CudaVector};
 #[derive(Clone, Copy, Debug)]
 struct BytesForm {
     then: KernelEpilogue,
-    /// Whether the result is added to what is there.
+    /// Whether the result is added to existing values.
     residual: bool,
     /// Outputs of a tile.
     columns: usize,
@@ -27,7 +27,7 @@ const STEP: usize = 128;
 const STAGES: usize = 4;
 
 impl BytesForm {
-    /// What it is compiled from.
+    /// Returns its source.
     fn source(self) -> KernelSource {
         kernel_source!(
             "product_bytes.cu" after "bulk.cuh", "wgmma.cuh", "hopper.cuh", "product_tiles.cuh",
@@ -39,8 +39,8 @@ impl BytesForm {
         .define(ring_defines(STEP, STAGES))
     }
 
-    /// Bytes of shared memory: the ring, half of the results on their way out, scales and biases of two
-    /// tiles, barriers.
+    /// Returns the bytes of shared memory: the ring, half of the results to be stored, scales and biases of
+    /// two tiles, barriers.
     fn shared(self) -> usize {
         let ring = STAGES * (ROWS + self.columns) * STEP;
         ring + ROWS * COLUMNS[0] / 2 * size_of::<u16>()
@@ -49,7 +49,7 @@ impl BytesForm {
     }
 }
 
-/// Every form of published models.
+/// Returns the sources of all forms of published models.
 pub(super) fn sources() -> impl Iterator<Item = KernelSource> {
     COLUMNS.into_iter().flat_map(|columns| {
         let form = move |residual| move |then| BytesForm { then, residual, columns }.source();
@@ -60,7 +60,7 @@ pub(super) fn sources() -> impl Iterator<Item = KernelSource> {
 }
 
 impl Cuda {
-    /// The product of bytes and what follows, to `y`: added to what is there where `residual`.
+    /// Computes the product of bytes and its epilogue into `y`, or adds it to `y` if `residual`.
     #[expect(clippy::too_many_arguments, reason = "operands, epilogue and output of one launch")]
     pub(in crate::cuda) fn product_of_bytes(
         &self,
@@ -78,7 +78,7 @@ impl Cuda {
         let (rows, inputs, outputs) = (padded(x.rows), x.columns, weight.rows);
         let columns = columns_for(outputs);
         let form = BytesForm { then, residual, columns };
-        // A row of bytes has the memory of one of 16-bit values, its scale behind its values.
+        // A row of bytes has the memory of a row of 16-bit values; its scale follows its values.
         let pitch = inputs * self.options.dtype.bytes();
         let x_map = TensorMap::of_bytes(x.block.pointer, (rows, inputs), pitch, (ROWS, STEP))?;
         let weight_map =

@@ -1,4 +1,4 @@
-//! The launcher of `product_pairs.cu`: products with the accuracy of float32, of pairs of float16, and what follows them.
+//! Launches `product_pairs.cu`: products of pairs of float16, as accurate as float32, with an epilogue.
 
 use super::product::{ROWS, STEP, ring_defines};
 use crate::cuda::epilogue::{ELEMENTWISE, KernelEpilogue, Rotation};
@@ -10,11 +10,11 @@ use crate::cuda::tensor_map::TensorMap;
 use crate::cuda::{Cuda, CudaMatrix, CudaTensor, CudaVector, ROW_STEP};
 use crate::{DeviceError, Dtype};
 
-/// What follows a product of pairs, and what it gives.
+/// The epilogue of a product of pairs, and the form of its result.
 #[derive(Clone, Copy, Debug)]
 struct PairsForm {
     then: KernelEpilogue,
-    /// Whether the result is added to what is there.
+    /// Whether the result is added to existing values.
     residual: bool,
     /// Whether the result is pairs again.
     pairs: bool,
@@ -23,7 +23,7 @@ struct PairsForm {
 const PLAIN: PairsForm = PairsForm { then: KernelEpilogue::None, residual: false, pairs: false };
 const SUM: PairsForm = PairsForm { residual: true, ..PLAIN };
 
-/// Outputs of a tile, steps in a block's memory.
+/// Outputs of a tile, and steps in a block's memory.
 const COLUMNS: usize = 128;
 const STAGES: usize = 3;
 
@@ -31,7 +31,7 @@ const STAGES: usize = 3;
 const SHARED: usize = STAGES * (ROWS + COLUMNS) * STEP * 4 + 2 * STAGES * 8;
 
 impl PairsForm {
-    /// What it is compiled from.
+    /// Returns its source.
     fn source(self) -> KernelSource {
         kernel_source!(
             "product_pairs.cu" after "bulk.cuh", "wgmma.cuh", "hopper.cuh", "product_tiles.cuh", "pairs.cuh"
@@ -43,7 +43,7 @@ impl PairsForm {
     }
 }
 
-/// Every form that is used.
+/// Returns the sources of all forms in use.
 pub(super) fn sources() -> impl Iterator<Item = KernelSource> {
     let then = ELEMENTWISE.into_iter().chain(WIDTHS.map(KernelEpilogue::Rotary));
     let then = then.map(|then| PairsForm { then, residual: false, pairs: true });
@@ -51,7 +51,7 @@ pub(super) fn sources() -> impl Iterator<Item = KernelSource> {
 }
 
 impl Cuda {
-    /// `x · weightᵀ + bias` of a weight of pairs; added to `residual` where there is one.
+    /// Computes `x · weightᵀ + bias` of a weight of pairs, and adds it to `residual` if there is one.
     pub(in crate::cuda) fn pairs_product(
         &self,
         x: &CudaTensor,
@@ -63,7 +63,7 @@ impl Cuda {
         self.give_pairs(if residual { SUM } else { PLAIN }, x, weight, bias, y, None)
     }
 
-    /// The product and what follows, as pairs.
+    /// Computes the product and its epilogue, as pairs.
     pub(in crate::cuda) fn pairs_fused(
         &self,
         then: KernelEpilogue,
@@ -91,7 +91,7 @@ impl Cuda {
         let x = self.as_pairs(x)?;
         self.card.enter()?;
         let (rows, inputs, outputs) = (x.rows.next_multiple_of(ROW_STEP), x.columns, weight.rows);
-        // Lows come `inputs` values of 16 bits after highs, in rows of both.
+        // In a row of both, lows follow highs by `inputs` 16-bit values.
         let map = |pointer: u64, half: usize, rows, boxed| {
             let pointer = pointer + (half * inputs * Dtype::F16.bytes()) as u64;
             TensorMap::new(Dtype::F16, pointer, (rows, inputs), 2 * inputs, (boxed, STEP))

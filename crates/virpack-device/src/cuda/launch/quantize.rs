@@ -1,4 +1,4 @@
-//! The launchers of `quantize.cu`: rows of activations and weights as int8, and back.
+//! Launches the kernels of `quantize.cu`: rows of activations and weights as int8, and back.
 
 use crate::cuda::bytes::after_values;
 use crate::cuda::forms::Form;
@@ -7,21 +7,20 @@ use crate::cuda::kernels::{Grid, arguments};
 use crate::cuda::{Cuda, CudaMatrix, CudaTensor, CudaVector};
 use crate::{DeviceError, LayerNorm, shapes};
 
-/// Threads of a block whose warps have a row each; a longer row has a block of its own, of one of these
-/// sizes.
+/// Threads of a block in which each warp has a row. A longer row has its own block, of one of these sizes.
 const THREADS: usize = 128;
 const LANES: [usize; 4] = [32, 64, 128, 256];
 
-/// Values of a vector, and vectors that a thread holds of a row, but for rows that the most threads are too
-/// few for.
+/// Values of a vector, and vectors of a row that a thread holds, except for rows that are too long for the
+/// most threads.
 const VALUES: usize = 8;
 const VECTORS: usize = 5;
 
-/// Columns of the blocks that a Hadamard matrix turns: the widest that rows consist of. All rows of bytes are
-/// multiples of the last.
+/// Columns of the blocks that a Hadamard matrix rotates: the widest that divides the row. All rows of bytes
+/// are multiples of the last.
 const BLOCKS: [usize; 3] = [64, 32, 16];
 
-/// Columns of rows that are quantised in published models, and whether a layer norm goes before.
+/// Columns of rows that are quantised in published models, and whether a layer norm precedes.
 const PUBLISHED: [(usize, bool); 9] = [
     (320, true),
     (480, true),
@@ -40,9 +39,9 @@ struct QuantizeForm {
     normed: bool,
     /// Threads that share a row.
     lanes: usize,
-    /// Vectors that a thread holds of it.
+    /// Vectors of a row that a thread holds.
     vectors: usize,
-    /// Columns of the blocks that are turned.
+    /// Columns of the blocks that are rotated.
     block: usize,
 }
 
@@ -59,7 +58,7 @@ impl QuantizeForm {
             .define([("VECTORS", self.vectors), ("BLOCK", self.block)])
     }
 
-    /// Threads of a block.
+    /// Returns the threads of a block.
     fn threads(self) -> usize {
         if self.lanes == LANES[0] { THREADS } else { self.lanes }
     }
@@ -70,14 +69,14 @@ impl QuantizeForm {
     }
 }
 
-/// Forms of published models.
+/// Returns the sources of all forms of published models.
 pub(super) fn sources() -> impl Iterator<Item = KernelSource> {
     PUBLISHED.into_iter().map(|(columns, normed)| QuantizeForm::of(columns, normed).source())
 }
 
 impl Cuda {
-    /// Rows of plain `x` as bytes to `out`, which may be `x`: normed first where there is a norm, without its
-    /// bias.
+    /// Converts rows of plain `x` to bytes at `out`, which may be `x`. If there is a norm, applies it first,
+    /// without its bias.
     pub(in crate::cuda) fn quantize(
         &self,
         x: &CudaTensor,
@@ -102,7 +101,7 @@ impl Cuda {
         unsafe { self.kernels.launch(&form.source(), "quantize_rows", form.grid(x.rows), &arguments) }
     }
 
-    /// Rows of bytes as plain values.
+    /// Converts rows of bytes to plain values.
     pub(in crate::cuda) fn expand(&self, x: &CudaTensor) -> Result<CudaTensor, DeviceError> {
         self.card.enter()?;
         let out = CudaTensor { form: Form::Plain, ..self.tensor(x.rows, x.columns)? };
@@ -113,8 +112,8 @@ impl Cuda {
         Ok(out)
     }
 
-    /// A weight's float32 values at `exact` as bytes to `weight`. `share`: the addresses of a norm's bias,
-    /// and of the layer's, which its share is added to.
+    /// Converts a weight's float32 values at `exact` to bytes at `weight`. `share` holds the addresses of a
+    /// norm's bias and of the layer's, to which the weight's share is added.
     pub(in crate::cuda) fn quantize_weight(
         &self,
         exact: u64,

@@ -1,4 +1,4 @@
-//! The launcher of `rotary.cu`.
+//! Launches `rotary.cu`.
 
 use crate::cuda::kernel_source::{KernelSource, kernel_source};
 use crate::cuda::kernels::{Grid, arguments};
@@ -9,7 +9,7 @@ use crate::{Attention, DeviceError};
 /// Threads of a block.
 const THREADS: u32 = 256;
 
-/// Most blocks that share a sequence's rows.
+/// The most blocks that share a sequence's rows.
 const MOST_SHARES: usize = 16;
 
 pub(super) fn source() -> KernelSource {
@@ -17,7 +17,7 @@ pub(super) fn source() -> KernelSource {
 }
 
 impl Cuda {
-    /// Rotary positions on queries and keys, in place.
+    /// Applies rotary positions to queries and keys, in place.
     pub(in crate::cuda) fn rotate(
         &self,
         qkv: &CudaTensor,

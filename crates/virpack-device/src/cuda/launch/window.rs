@@ -1,4 +1,4 @@
-//! The launchers of `window.cu`: the embedding of windows, and their rows side by side.
+//! Launches the kernels of `window.cu`: the embedding of windows, and their rows side by side.
 
 use crate::cuda::forms::Form;
 use crate::cuda::kernel_source::{KernelSource, kernel_source};
@@ -7,24 +7,24 @@ use crate::cuda::packed::CudaPacked;
 use crate::cuda::{Cuda, CudaMatrix, CudaTensor, CudaVector};
 use crate::{DeviceError, shapes};
 
-/// Threads of a block, a warp a token.
+/// Threads of a block; a warp takes a token.
 const THREADS: u32 = 256;
 
-/// Most blocks that share a sequence's tokens.
+/// The most blocks that share a sequence's tokens.
 const MOST_SHARES: usize = 64;
 
 pub(super) fn source() -> KernelSource {
     kernel_source!("window.cu")
 }
 
-/// Blocks that share the tokens of each sequence.
+/// Returns the grid of blocks that share the tokens of each sequence.
 fn grid(packed: &CudaPacked) -> Grid {
     let shares = packed.longest.div_ceil(THREADS as usize / 32).min(MOST_SHARES);
     Grid { blocks: (packed.n, shares), threads: THREADS, shared: 0 }
 }
 
 impl Cuda {
-    /// The sum of a row of a table for each token of a window, and of `bias`.
+    /// Computes, for each token of a window, the sum of a table row for each place, and of `bias`.
     pub(in crate::cuda) fn sum_windows(
         &self,
         table: &CudaMatrix,
@@ -56,7 +56,7 @@ impl Cuda {
         Ok(out)
     }
 
-    /// The rows of each token's window side by side, of plain values.
+    /// Copies the rows of each token's window side by side, as plain values.
     pub(in crate::cuda) fn unfolded(
         &self,
         x: &CudaTensor,

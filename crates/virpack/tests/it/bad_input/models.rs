@@ -127,11 +127,11 @@ fn a_header_that_lies() {
 }
 
 #[test]
-fn models_that_are_not_there() {
+fn missing_models_are_reported() {
     let place = Place::new();
     place.write("two.fa", TWO);
     let with = |model: &str| place.run(&["embed", "two.fa", "-o", "out/emb.npy", "-m", model]);
-    with("esm2").is_refused(&["no model \"esm2\"", "hint: ", "esm2_t6_8M_UR50D"]);
+    with("esm2").is_refused(&["no model \"esm2\"", "hint: ", "8M, 35M, 150M, 650M, 3B, 15B, dnabert-s"]);
     with("./models/esm2").is_refused(&["no file or directory ./models/esm2", "hint: "]);
     with("two.fa").is_refused(&["two.fa: not a weights file by its name", "hint: "]);
     let settings = format!("{MODEL}/config.json");

@@ -117,7 +117,7 @@ fn an_interrupted_prediction_names_the_command_that_resumes_it() {
 }
 
 #[test]
-fn killed_again_and_again_it_makes_the_same_tables() {
+fn a_run_killed_many_times_makes_the_same_tables() {
     let place = Place::new();
     place.write("input.fa", contigs(1_200));
     let (whole, time) = undisturbed(&place);
