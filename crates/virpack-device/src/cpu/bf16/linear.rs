@@ -14,7 +14,7 @@ const COLUMNS: usize = 2 * PANEL;
 
 /// How a product is cut for the threads: a tile's rows stay in a core's second-level cache while all its
 /// weights pass by.
-const CUT: Cut = Cut { rows: 128, columns: COLUMNS, tiles_a_thread: 4 };
+const CUT: Cut = Cut { rows: 128, columns: COLUMNS, tiles_a_thread: 8 };
 
 /// Where a product's rows go.
 #[derive(Clone, Copy)]
