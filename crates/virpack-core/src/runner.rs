@@ -4,10 +4,11 @@ mod queue;
 mod tally;
 mod worker;
 
+use parking_lot::Mutex;
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::Poll;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -315,7 +316,7 @@ fn work<B: Backend, M: Encoder<B> + ?Sized>(
         let _ = send.send(Some(Ok(RunnerItem::Device(DeviceEvent::lost(device, error)))));
     }
     if shared.queue.leave(device) == Some(0) {
-        let waiting = shared.joiner.lock().unwrap_or_else(PoisonError::into_inner).waiting();
+        let waiting = shared.joiner.lock().waiting();
         let is_whole = !shared.options.cancel.is_cancelled();
         let missing = (waiting > 0 && is_whole).then_some(Error::WindowsMissing { records: waiting });
         if let Some(error) = lost.or_else(|| shared.queue.take_failure()).or(missing) {

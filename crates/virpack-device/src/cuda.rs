@@ -33,7 +33,6 @@ mod upload;
 
 pub use packed::CudaPacked;
 
-use crate::relock::Relock;
 use crate::{DeviceError, Dtype, ModelShape, Remedy, Unavailable};
 use arena::{Arena, Block, Fixed};
 use arena_plan::{ArenaPlan, Blocks};
@@ -41,8 +40,9 @@ use cublas::Products;
 use driver::{Card, Event, Pinned, PinnedPool};
 use forms::Form;
 use kernels::Kernels;
+use parking_lot::{Mutex, MutexGuard};
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, MutexGuard};
 
 /// The options of a card.
 #[derive(Clone, Copy, Debug, Default)]
@@ -315,11 +315,11 @@ impl Cuda {
     }
 
     fn plan(&self) -> MutexGuard<'_, ArenaPlan> {
-        self.plan.relock()
+        self.plan.lock()
     }
 
     fn blocks(&self) -> MutexGuard<'_, Blocks> {
-        self.blocks.relock()
+        self.blocks.lock()
     }
 
     /// Returns activations with undefined values.

@@ -67,7 +67,6 @@ mod mapped;
 mod memory;
 mod operations;
 mod pool;
-mod relock;
 mod shapes;
 mod user_cache;
 

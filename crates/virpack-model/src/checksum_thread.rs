@@ -1,9 +1,9 @@
 //! Hashes of a model's files, computed beside their loading or the run.
 
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use sha2::{Digest, Sha256};
@@ -79,7 +79,7 @@ fn several(files: &[Location], sums: &NotedSums) -> Result<Vec<FileChecksum>, Mo
     let work = || {
         while let Some((i, file)) = Some(next.fetch_add(1, Relaxed)).and_then(|i| Some((i, files.get(i)?))) {
             let checksum = one(file.clone(), sums);
-            checksums.lock().unwrap_or_else(PoisonError::into_inner).insert(i, checksum);
+            checksums.lock().insert(i, checksum);
         }
     };
     std::thread::scope(|scope| {
@@ -89,7 +89,7 @@ fn several(files: &[Location], sums: &NotedSums) -> Result<Vec<FileChecksum>, Mo
         }
         work();
     });
-    checksums.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect()
+    checksums.into_inner().into_values().collect()
 }
 
 /// Returns a file's checksum, and whether its values are as its header states. A noted file was checked

@@ -78,7 +78,6 @@ mod pack;
 mod plan;
 pub mod reader;
 mod record;
-mod relock;
 mod shard;
 mod slab;
 mod small_file;

@@ -11,8 +11,9 @@ mod pipeline;
 mod queue;
 mod workers;
 
+use parking_lot::Mutex;
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -34,7 +35,6 @@ use crate::length_policy::LengthPolicy;
 use crate::pack::PackStats;
 use crate::reader::{ReadProgress, Records};
 use crate::record::SkippedRecord;
-use crate::relock::Relock;
 use crate::tokenize::Tokenizer;
 
 /// How far a loader runs ahead, and which records it lets through.
@@ -243,7 +243,7 @@ impl AsyncDataLoader {
             Err(TryRecvError::Empty) => {
                 let start = Instant::now();
                 let loaded = self.queue.recv().ok();
-                self.shared.counters.relock().consumer_wait += start.elapsed();
+                self.shared.counters.lock().consumer_wait += start.elapsed();
                 loaded
             }
         }
@@ -257,7 +257,7 @@ impl AsyncDataLoader {
     pub fn receive_within(&self, most: Duration) -> Poll<Option<Result<LoaderItem, SeqError>>> {
         let start = Instant::now();
         let received = self.queue.recv_timeout(most);
-        self.shared.counters.relock().consumer_wait += start.elapsed();
+        self.shared.counters.lock().consumer_wait += start.elapsed();
         match received {
             Ok(loaded) => Poll::Ready(Some(loaded)),
             Err(RecvTimeoutError::Disconnected) => Poll::Ready(None),
@@ -293,7 +293,7 @@ impl AsyncDataLoader {
     /// # Ok::<(), virpack_seq::SeqError>(())
     /// ```
     pub fn counters(&self) -> LoaderCounters {
-        *self.shared.counters.relock()
+        *self.shared.counters.lock()
     }
 
     /// How well the batches are filled; known when the stream has ended.

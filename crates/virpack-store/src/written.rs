@@ -1,9 +1,9 @@
 //! Writes objects: each appears whole or not at all.
 
+use parking_lot::Mutex;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -149,7 +149,7 @@ impl WrittenObject {
         let read = |number: u64| {
             let begin = number * piece;
             let mut letters = vec![0; usize::try_from(piece.min(bytes - begin)).unwrap_or(0)];
-            let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut file = file.lock();
             file.seek(SeekFrom::Start(begin))?;
             file.read_exact(&mut letters)?;
             io::Result::Ok(letters)
@@ -161,11 +161,11 @@ impl WrittenObject {
                     return;
                 }
                 match read(number).and_then(|letters| self.piece(upload, number, letters)) {
-                    Ok(id) => sent.lock().unwrap_or_else(PoisonError::into_inner).push((number, id)),
+                    Ok(id) => sent.lock().push((number, id)),
                     Err(error) => {
                         // The others have no next piece.
                         next.store(count, Relaxed);
-                        failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                        failed.lock().get_or_insert(error);
                         return;
                     }
                 }
@@ -178,10 +178,10 @@ impl WrittenObject {
             }
             send();
         });
-        if let Some(error) = failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        if let Some(error) = failed.into_inner() {
             return Err(error);
         }
-        let mut sent = sent.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut sent = sent.into_inner();
         sent.sort_by_key(|(number, _)| *number);
         Ok(sent.into_iter().map(|(_, id)| id).collect())
     }

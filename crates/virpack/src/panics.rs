@@ -3,8 +3,8 @@
 use crate::failure::OURS;
 use crate::log::LogFormat;
 use crate::messages::Message;
+use parking_lot::Mutex;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, set_hook};
-use std::sync::{Mutex, PoisonError};
 
 /// The message of the last panic.
 static LAST: Mutex<Option<String>> = Mutex::new(None);
@@ -19,11 +19,11 @@ pub(crate) fn caught<T>(log: LogFormat, run: impl FnOnce() -> T) -> std::thread:
         if thread.name() != Some("main") {
             log.warn(&message);
         }
-        *LAST.lock().unwrap_or_else(PoisonError::into_inner) = Some(message);
+        *LAST.lock() = Some(message);
     }));
     let result = catch_unwind(AssertUnwindSafe(run));
     if result.is_err() {
-        let message = LAST.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
+        let message = LAST.lock().take().unwrap_or_default();
         log.error(Message::from(message).hint("this is a fault of virpack's: report it"), OURS);
     }
     result
@@ -43,9 +43,9 @@ mod tests {
     fn a_panic_is_caught_and_its_place_reported() {
         assert!(caught(LogFormat::Json, || 7).is_ok_and(|n| n == 7));
         let panicked = catch_unwind(|| panic!("no {}", 7)).is_err();
-        let said = LAST.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
+        let said = LAST.lock().take().unwrap_or_default();
         assert!(caught(LogFormat::Json, || panic!("no 8")).is_err_and(|panic| panic.is::<&str>()));
-        let told = LAST.lock().unwrap_or_else(PoisonError::into_inner).is_none();
+        let told = LAST.lock().is_none();
         drop(std::panic::take_hook());
         assert!(told);
         assert!(panicked && said.starts_with("thread '") && said.contains("' panicked at "), "{said}");

@@ -10,10 +10,11 @@ use crate::messages::Message;
 use crate::text::{count, say, short};
 use indicatif::{FormattedDuration, ProgressBar, ProgressStyle};
 use meter::{ChunkFigures, DeviceFigures, Figures, Meter};
+use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 use std::io::IsTerminal;
+use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use virpack_core::Progress;
@@ -53,14 +54,14 @@ impl Watch {
 
     /// Begins the display: models are being loaded.
     pub(crate) fn begin(&self) {
-        *self.meter.lock().unwrap_or_else(PoisonError::into_inner) = Some(Meter::new(Instant::now()));
+        *self.meter.lock() = Some(Meter::new(Instant::now()));
         self.bar.reset_elapsed();
     }
 
     /// Updates the progress of the run.
     pub(crate) fn update(&self, progress: Progress) {
         let now = Instant::now();
-        let mut meter = self.meter.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut meter = self.meter.lock();
         let meter = meter.get_or_insert_with(|| Meter::new(now));
         meter.add(now, progress);
         if !self.bar.is_hidden() {
@@ -110,7 +111,7 @@ impl Lines {
         let (stop, stopped) = channel::<()>();
         let write = move || {
             while stopped.recv_timeout(log.interval()) == Err(RecvTimeoutError::Timeout) {
-                let meter = meter.lock().unwrap_or_else(PoisonError::into_inner);
+                let meter = meter.lock();
                 match meter.as_ref().map(|meter| meter.figures(Instant::now())) {
                     None => (),
                     Some(figures) if log.format == LogFormat::Json => object("progress", fields(&figures)),

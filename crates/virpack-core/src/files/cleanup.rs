@@ -1,9 +1,9 @@
 //! Removes what an interrupted process has begun, because it runs no destructors.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What this process has begun and not yet renamed, kept or removed.
 static BEGUN: Mutex<UnfinishedOutputs> =
@@ -17,7 +17,7 @@ struct UnfinishedOutputs {
 }
 
 fn begun() -> MutexGuard<'static, UnfinishedOutputs> {
-    BEGUN.lock().unwrap_or_else(PoisonError::into_inner)
+    BEGUN.lock()
 }
 
 /// Removes what an interrupted run has begun, and prevents anything new from being begun.

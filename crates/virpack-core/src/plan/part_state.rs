@@ -1,10 +1,10 @@
 //! Checks whether a part exists and is valid.
 
+use parking_lot::Mutex;
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
 use std::thread::available_parallelism;
 
 use virpack_seq::shown_path;
@@ -71,7 +71,7 @@ impl Plan {
         let work = || {
             while let Some(part) = self.parts().get(next.fetch_add(1, Relaxed)) {
                 let state = self.state(part, look);
-                states.lock().unwrap_or_else(PoisonError::into_inner).push((part.number, state));
+                states.lock().push((part.number, state));
             }
         };
         // A disk needs a thread for each core; a store, which answers late, more.
@@ -86,7 +86,7 @@ impl Plan {
             }
             work();
         });
-        let mut states = states.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut states = states.into_inner();
         states.sort_by_key(|(number, _)| *number);
         states
     }

@@ -1,9 +1,10 @@
 //! One device's thread.
 
+use parking_lot::Mutex;
 use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use crossbeam_channel::Sender;
@@ -220,7 +221,7 @@ impl<B: Backend, M: Encoder<B> + ?Sized> Worker<'_, B, M> {
         let hidden = self.model.hidden_size();
         let width = pooled.len() / batch.len().max(1);
         let (mut finished, mut values) = (Vec::with_capacity(batch.len()), Vec::new());
-        let mut joiner = self.shared.joiner.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut joiner = self.shared.joiner.lock();
         for (i, index) in batch.index.iter().enumerate() {
             if !is_window(index) {
                 finished.push(index.into());

@@ -2,8 +2,8 @@
 
 use super::bf16;
 use super::lines::Lines;
-use crate::relock::Relock;
-use std::sync::{Arc, Mutex, OnceLock};
+use parking_lot::Mutex;
+use std::sync::{Arc, OnceLock};
 
 /// Activations on the CPU, `[rows, columns]`, float32 or bfloat16; its memory returns to the backend when
 /// dropped.
@@ -93,7 +93,7 @@ impl Buffers {
     /// Returns an idle buffer if one is large enough and less than twice too large, so that a batch a little
     /// longer than the last replaces its buffers instead of adding to them.
     fn give(&self, rows: usize, columns: usize, form: Form, needed: usize) -> CpuTensor {
-        let mut idle = self.idle.relock();
+        let mut idle = self.idle.lock();
         let fit = (0..idle.len())
             .filter(|&i| idle[i].len() >= needed && idle[i].len() / 2 <= needed)
             .min_by_key(|&i| idle[i].len());
@@ -114,6 +114,6 @@ impl Buffers {
     }
 
     fn put_back(&self, lines: Lines) {
-        self.idle.relock().push(lines);
+        self.idle.lock().push(lines);
     }
 }

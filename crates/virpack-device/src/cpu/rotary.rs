@@ -1,7 +1,7 @@
 //! Rotary positions.
 
-use crate::relock::Relock;
-use std::sync::{Arc, Mutex};
+use parking_lot::Mutex;
+use std::sync::Arc;
 
 /// Cosines and sines of the rotary angles, `[positions, width / 2]` each.
 ///
@@ -49,7 +49,7 @@ pub(crate) struct RotaryTables(Mutex<Vec<Arc<RotaryTable>>>);
 impl RotaryTables {
     /// Returns a table of these frequencies that reaches at least `positions`.
     pub(crate) fn get(&self, frequencies: &[f32], positions: usize) -> Arc<RotaryTable> {
-        let mut tables = self.0.relock();
+        let mut tables = self.0.lock();
         let place = tables.iter().position(|t| t.frequencies == frequencies);
         if let Some(table) = place.map(|i| &tables[i]).filter(|t| t.positions >= positions) {
             return Arc::clone(table);

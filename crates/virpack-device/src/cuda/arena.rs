@@ -5,10 +5,10 @@
 
 use super::driver::{Card, check};
 use crate::DeviceError;
-use crate::relock::Relock;
 use cudarc::driver::sys;
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 
 /// The alignment of blocks, in bytes, which suits cuBLASLt and 16-byte accesses.
 const ALIGNMENT: usize = 256;
@@ -48,7 +48,7 @@ impl Arena {
     }
 
     fn state(&self) -> MutexGuard<'_, ArenaState> {
-        self.state.relock()
+        self.state.lock()
     }
 
     /// Allocates `bytes` on the card at once, for later blocks.

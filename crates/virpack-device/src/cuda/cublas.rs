@@ -5,14 +5,14 @@ use super::algorithms::Chosen;
 use super::arena::Fixed;
 use super::driver::Card;
 use super::kernels::Kernels;
-use crate::relock::Relock;
 use crate::{DeviceError, Dtype};
 use cudarc::cublaslt::sys;
+use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::ffi::c_void;
 use std::fmt;
 use std::ptr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// Bytes of scratch memory for cuBLASLt: NVIDIA's recommendation for 9.0.
 pub(super) const WORKSPACE: usize = 32 << 20;
@@ -90,7 +90,7 @@ impl Products {
 
     /// Returns the choices made so far, one line for each weight's shape.
     pub(super) fn chosen(&self) -> Vec<String> {
-        let state = self.state.relock();
+        let state = self.state.lock();
         let mut lines: Vec<String> =
             state.chosen.iter().map(|(shape, chosen)| format!("product {shape}: {chosen}")).collect();
         lines.sort();
@@ -108,7 +108,7 @@ impl Products {
         shape: Shape,
         operands: Operands,
     ) -> Result<(), DeviceError> {
-        let mut state = self.state.relock();
+        let mut state = self.state.lock();
         let state = &mut *state;
         if !state.plans.contains_key(&shape) {
             let plan = Plan::new(self.dtype, shape)?;
@@ -226,7 +226,7 @@ impl Drop for Products {
         if self.card.finish(self.card.compute).is_err() {
             return;
         }
-        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state.get_mut();
         state.plans.clear();
         // SAFETY: created by `new`, used by nothing any more.
         unsafe { sys::cublasLtDestroy(state.handle) };

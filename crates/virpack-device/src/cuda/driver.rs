@@ -1,12 +1,12 @@
 //! The card: context, streams, events and pinned memory, thinly wrapped and released on drop.
 
 use super::target::{self, Target};
-use crate::relock::Relock;
 use crate::{DeviceError, Remedy, Unavailable};
 use cudarc::driver::sys;
+use parking_lot::Mutex;
 use std::ffi::{CStr, c_int};
 use std::ptr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 /// One GPU and its streams.
 #[derive(Debug)]
@@ -290,7 +290,7 @@ impl PinnedPool {
     /// Returns a buffer of at least `len` bytes that no copy uses.
     pub(super) fn take(&self, card: &Card, len: usize) -> Result<Pinned, DeviceError> {
         card.enter()?;
-        let mut free = self.0.relock();
+        let mut free = self.0.lock();
         let fits = |(buffer, event): &(Pinned, Option<Event>)| {
             buffer.len >= len && event.as_ref().is_none_or(Event::is_past)
         };
@@ -302,6 +302,6 @@ impl PinnedPool {
 
     /// Takes a buffer back, to be used again once `after` is past.
     pub(super) fn give(&self, buffer: Pinned, after: Option<Event>) {
-        self.0.relock().push((buffer, after));
+        self.0.lock().push((buffer, after));
     }
 }

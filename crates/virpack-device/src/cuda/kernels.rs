@@ -4,13 +4,13 @@ use super::compile;
 use super::driver::{Card, check};
 use super::kernel_source::KernelSource;
 use super::tensor_map::TensorMap;
-use crate::relock::Relock;
 use crate::{DeviceError, Dtype};
 use cudarc::driver::sys;
+use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::ffi::{CString, c_void};
 use std::ptr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 // A kernel reads an argument of four bytes from the beginning of one of eight.
 const _: () = assert!(cfg!(target_endian = "little"));
@@ -151,7 +151,7 @@ impl Kernels {
     }
 
     fn function(&self, source: &KernelSource, name: &'static str) -> Result<Function, DeviceError> {
-        let mut modules = self.modules.relock();
+        let mut modules = self.modules.lock();
         if !modules.contains_key(source) {
             modules.insert(source.clone(), self.load(source)?);
         }
@@ -187,7 +187,7 @@ impl Kernels {
 impl Drop for Kernels {
     fn drop(&mut self) {
         if self.card.finish(self.card.compute).is_ok() {
-            let modules = self.modules.get_mut().unwrap_or_else(PoisonError::into_inner);
+            let modules = self.modules.get_mut();
             for (_, module) in modules.drain() {
                 // SAFETY: no kernel of it runs any more.
                 unsafe { sys::cuModuleUnload(module.handle) };

@@ -7,10 +7,10 @@
 
 use super::Cuda;
 use super::arena::Fixed;
-use crate::relock::Relock;
 use crate::{DeviceError, shapes};
+use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 /// Head widths of published models: tests compile kernels for them, and attention of pairs has a kernel for
 /// each.
@@ -64,7 +64,7 @@ impl Cuda {
     ) -> Result<Arc<Fixed>, DeviceError> {
         shapes::frequencies(width, frequencies.len())?;
         let key: Vec<u32> = frequencies.iter().map(|f| f.to_bits()).collect();
-        let mut tables = self.rotary.0.relock();
+        let mut tables = self.rotary.0.lock();
         if let Some(table) = tables.get(&key).filter(|table| table.positions >= positions) {
             return Ok(Arc::clone(&table.values));
         }

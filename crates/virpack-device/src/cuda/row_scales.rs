@@ -4,9 +4,9 @@ use super::arena::Fixed;
 use super::driver::{Card, Stream, check};
 use super::{Cuda, ROW_STEP};
 use crate::DeviceError;
-use crate::relock::Relock;
 use cudarc::driver::sys;
-use std::sync::{Arc, Mutex, MutexGuard};
+use parking_lot::{Mutex, MutexGuard};
+use std::sync::Arc;
 
 /// The memory of row scales. All products share it, because they run one after the other.
 #[derive(Debug, Default)]
@@ -69,7 +69,7 @@ impl Cuda {
 
     fn scales_of(&self, rows: usize) -> Result<MutexGuard<'_, Option<Scales>>, DeviceError> {
         let RowScales(scales) = &self.scales;
-        let mut scales = scales.relock();
+        let mut scales = scales.lock();
         let rows = rows.next_multiple_of(ROW_STEP);
         // In fresh memory the numbers of launches start again.
         if !scales.as_ref().is_some_and(|s| s.rows >= rows && s.launches < u32::MAX) {

@@ -1,10 +1,10 @@
 //! Counters of a running frame loader.
 
-use std::sync::{Arc, Mutex, OnceLock};
+use parking_lot::Mutex;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::Pair;
-use crate::relock::Relock;
 
 /// What a loader has counted so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,17 +40,17 @@ pub(super) struct SharedCounters {
 
 impl SharedCounters {
     pub(super) fn snapshot(&self) -> FrameCounters {
-        *self.counters.relock()
+        *self.counters.lock()
     }
 
     /// Counts the letters of a record that was read.
     pub(super) fn add_read(&self, letters: u64) {
-        self.counters.relock().read += letters;
+        self.counters.lock().read += letters;
     }
 
     /// Adds the records, bases, chunks and frames of a run; `repeated` are those of all runs.
     pub(super) fn add(&self, run: &FrameCounters, repeated: Pair<u64>) {
-        let mut counters = self.counters.relock();
+        let mut counters = self.counters.lock();
         counters.records += run.records;
         counters.bases += run.bases;
         counters.cut += run.cut;
@@ -61,7 +61,7 @@ impl SharedCounters {
 
     /// Takes the time that one of the threads was at work so far.
     pub(super) fn add_busy(&self, busy: Duration) {
-        let mut counters = self.counters.relock();
+        let mut counters = self.counters.lock();
         counters.busy = counters.busy.max(busy);
     }
 
@@ -73,7 +73,7 @@ impl SharedCounters {
     /// Counts a record with such letters.
     pub(super) fn add_odd(&self, id: &Arc<str>, letters: u64) {
         self.first_odd.get_or_init(|| Arc::clone(id));
-        let mut counters = self.counters.relock();
+        let mut counters = self.counters.lock();
         counters.odd_letters += letters;
         counters.odd_records += 1;
     }

@@ -1,9 +1,8 @@
 //! Limits the bytes in flight.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::queue::StopReason;
-use crate::relock::Relock;
 
 /// Limits the bytes in flight. A single larger record is still admitted, alone.
 #[derive(Debug)]
@@ -25,7 +24,7 @@ impl Credit {
     }
 
     fn state(&self) -> MutexGuard<'_, CreditState> {
-        self.state.relock()
+        self.state.lock()
     }
 
     fn has_room(&self, state: &CreditState, amount: u64) -> bool {
@@ -42,8 +41,8 @@ impl Credit {
 
     /// Waits for room, and takes an amount.
     pub(crate) fn take(&self, amount: u64) -> Result<(), StopReason> {
-        let full = |state: &mut CreditState| !state.closed && !self.has_room(state, amount);
-        let mut state = self.changed.wait_while(self.state(), full).unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
+        self.changed.wait_while(&mut state, |state| !state.closed && !self.has_room(state, amount));
         if state.closed {
             return Err(StopReason::ConsumerGone);
         }

@@ -1,6 +1,7 @@
 //! The packing half of a loader: slabs go in, batches come out.
 
-use std::sync::{Arc, Mutex, OnceLock};
+use parking_lot::Mutex;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -14,7 +15,6 @@ use crate::error::SeqError;
 use crate::index_set::IndexSet;
 use crate::pack::PackStats;
 use crate::reader::Records;
-use crate::relock::Relock;
 use crate::slab::TokenSlab;
 
 /// What goes from the thread that fills slabs to the one that packs them.
@@ -71,7 +71,7 @@ impl SlabSender {
 
     /// Sends a slab on, waiting until there is room.
     pub(crate) fn send(&self, slab: TokenSlab) -> Result<(), StopReason> {
-        self.counters.relock().add_slab(&slab);
+        self.counters.lock().add_slab(&slab);
         self.send_message(SlabMessage::Slab(slab))
     }
 
@@ -177,10 +177,10 @@ impl CollatorWorker {
     /// Hands a batch out, unless no sequence in it is needed.
     fn send_batch(&self, batch: PackedBatch) -> Result<(), StopReason> {
         if !batch.index.iter().any(|index| index.needed) {
-            self.counters.relock().tokens_done += batch.total_tokens() as u64;
+            self.counters.lock().tokens_done += batch.total_tokens() as u64;
             return Ok(());
         }
-        self.counters.relock().batches += 1;
+        self.counters.lock().batches += 1;
         self.send(Ok(LoaderItem::Batch(batch)))
     }
 
@@ -190,7 +190,7 @@ impl CollatorWorker {
         }
         let start = Instant::now();
         let result = send(&self.queue, &self.stopped, message);
-        self.counters.relock().loader_wait += start.elapsed();
+        self.counters.lock().loader_wait += start.elapsed();
         result
     }
 }

@@ -1,10 +1,8 @@
 //! The identity of an input, by its bytes on disk.
 
-use std::sync::Mutex;
+use parking_lot::Mutex;
 
 use sha2::{Digest, Sha256};
-
-use crate::relock::Relock;
 
 /// Size and SHA-256 of an input, as it is on disk (compressed).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,11 +21,11 @@ pub(super) struct Checksums(Mutex<Vec<InputChecksum>>);
 
 impl Checksums {
     pub(super) fn all(&self) -> Vec<InputChecksum> {
-        self.0.relock().clone()
+        self.0.lock().clone()
     }
 
     pub(super) fn add(&self, checksum: InputChecksum) {
-        self.0.relock().push(checksum);
+        self.0.lock().push(checksum);
     }
 }
 

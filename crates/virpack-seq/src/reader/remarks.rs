@@ -1,11 +1,10 @@
 //! What a reader skips and reports: nothing of it belongs to a record.
 
+use parking_lot::Mutex;
 use std::fmt;
-use std::sync::Mutex;
 
 use super::Alignments;
 use crate::input::Input;
-use crate::relock::Relock;
 
 /// What a reader passed over in an input, or missed in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,7 +99,7 @@ pub(super) struct Remarks(Mutex<Vec<(u32, Remark)>>);
 impl Remarks {
     /// Takes a remark; comments of one input are one remark, and so is what its BAM holds beside reads.
     pub(super) fn add(&self, source: u32, remark: Remark) {
-        let mut all = self.0.relock();
+        let mut all = self.0.lock();
         for (_, known) in all.iter_mut().filter(|(of, _)| *of == source) {
             match (known, &remark) {
                 (Remark::Comments { line, lines }, Remark::Comments { line: other, lines: more }) => {
@@ -125,13 +124,13 @@ impl Remarks {
 
     /// Takes all of them out, in the order in which they came.
     pub(super) fn take(&self) -> Vec<(u32, Remark)> {
-        std::mem::take(&mut self.0.relock())
+        std::mem::take(&mut self.0.lock())
     }
 
     /// Returns all of them, in the order of the inputs, and of the kinds of remarks: several threads may have
     /// made them.
     pub(super) fn all(&self) -> Vec<(u32, Remark)> {
-        let mut all = self.0.relock().clone();
+        let mut all = self.0.lock().clone();
         all.sort_by_key(|(source, remark)| (*source, remark.kind()));
         all
     }

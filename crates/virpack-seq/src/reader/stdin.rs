@@ -1,10 +1,8 @@
 //! Standard input, which a process has but one of.
 
+use parking_lot::Mutex;
 use std::fs::File;
 use std::io::{self, Read};
-use std::sync::Mutex;
-
-use crate::relock::Relock;
 
 /// Standard input as a file, which distinguishes a redirected file from a pipe.
 #[cfg(unix)]
@@ -27,7 +25,7 @@ static LOOKED_AT: Mutex<Option<(Vec<u8>, bool)>> = Mutex::new(None);
 
 /// Returns the first bytes of standard input, kept for [`stdin`], and whether more may follow.
 pub(super) fn looked_at() -> io::Result<(Vec<u8>, bool)> {
-    let mut kept = LOOKED_AT.relock();
+    let mut kept = LOOKED_AT.lock();
     if kept.is_none() {
         let mut bytes = Vec::new();
         raw_stdin().take(LOOK).read_to_end(&mut bytes)?;
@@ -39,7 +37,7 @@ pub(super) fn looked_at() -> io::Result<(Vec<u8>, bool)> {
 
 /// Standard input from its beginning.
 pub(super) fn stdin() -> Box<dyn Read + Send> {
-    let kept = LOOKED_AT.relock().take();
+    let kept = LOOKED_AT.lock().take();
     match kept {
         Some((bytes, _)) => Box::new(io::Cursor::new(bytes).chain(raw_stdin())),
         None => raw_stdin(),

@@ -2,8 +2,8 @@
 
 use crate::log::{LogArguments, LogFormat};
 use indicatif::{ProgressBar, ProgressStyle};
+use parking_lot::Mutex;
 use std::path::Path;
-use std::sync::Mutex;
 use virpack_core::model::hub::DownloadProgress;
 use virpack_seq::{escaped, shown_path};
 
@@ -23,7 +23,7 @@ impl DownloadBar {
     }
 
     fn with(&self, act: impl FnOnce(&mut ProgressBar)) {
-        act(&mut self.bar.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+        act(&mut self.bar.lock());
     }
 }
 

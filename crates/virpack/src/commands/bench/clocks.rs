@@ -1,9 +1,10 @@
 //! Reads the card's clock and power during the benchmark, from `nvidia-smi`.
 
+use parking_lot::Mutex;
 use std::fmt;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 /// Means over a phase.
@@ -64,7 +65,7 @@ impl Clocks {
 
     /// Assigns the following readings to this phase, or to none.
     pub(super) fn mark(&mut self, phase: Option<usize>) {
-        self.sums.lock().unwrap_or_else(PoisonError::into_inner).phase = phase;
+        self.sums.lock().phase = phase;
     }
 
     /// Returns the means of both phases, if there were readings.
@@ -73,7 +74,7 @@ impl Clocks {
         let _ = child.kill();
         let _ = child.wait();
         let _ = thread.join();
-        let sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
+        let sums = self.sums.lock();
         let mean = |(count, sum): (u32, Reading)| {
             let by = f64::from(count);
             (count > 0).then(|| Reading { megahertz: sum.megahertz / by, watts: sum.watts / by })
@@ -95,7 +96,7 @@ impl Drop for Clocks {
 fn add(sums: &Mutex<Sums>, line: &str) {
     let mut numbers = line.split(',').map_while(|n| n.trim().parse::<f64>().ok());
     let (Some(megahertz), Some(watts)) = (numbers.next(), numbers.next()) else { return };
-    let mut sums = sums.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut sums = sums.lock();
     if let Some(phase) = sums.phase {
         let (count, sum) = &mut sums.sums[phase];
         *count += 1;
@@ -119,7 +120,7 @@ mod tests {
         }
         clocks.mark(None);
         add(&sums, "345, 80.0");
-        let sums = sums.lock().unwrap();
+        let sums = sums.lock();
         assert_eq!((sums.sums[0].0, sums.sums[1].0), (0, 2));
         assert_eq!((sums.sums[1].1.megahertz, sums.sums[1].1.watts), (3760.0, 1300.5));
     }
