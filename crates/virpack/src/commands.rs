@@ -4,6 +4,7 @@ pub(crate) mod bench;
 mod call_summary;
 mod calls;
 pub(crate) mod checkpoint;
+mod choice;
 pub(crate) mod commit;
 pub(crate) mod completions;
 pub(crate) mod device;

@@ -1,9 +1,10 @@
 //! What `virpack predict` and `virpack report` call viral, and the files that list it.
 
+use super::choice::choice;
 use crate::failure::Failure;
 use crate::plot;
 use crate::values::{parse_prevalence, parse_whole};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use virpack_core::Error;
 use virpack_core::calls::{CallOptions, Compat, DEFAULT_MAX_PLOTS, Draw};
 use virpack_core::verdict::{CallThresholds, ContigRule, Prevalence};
@@ -69,13 +70,14 @@ pub(crate) struct CallFileArguments {
     contig_min_nonviral: Option<f64>,
 }
 
-/// The layouts of VirNucPro's second file.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Columns {
-    /// Modified_ID, Is_Virus
-    Virnucpro,
-    /// As virnucpro-broad writes it: max_score_0 and max_score_1, too
-    Broad,
+choice! {
+    /// The layouts of VirNucPro's second file.
+    enum Columns for Compat {
+        /// Modified_ID, Is_Virus
+        Virnucpro => Compat::VirNucPro,
+        /// As virnucpro-broad writes it: max_score_0 and max_score_1, too
+        Broad => Compat::Broad,
+    }
 }
 
 impl CallArguments {
@@ -122,10 +124,7 @@ impl CallFileArguments {
 
     /// Returns the columns of VirNucPro's files, if the files are requested.
     pub(crate) fn compat(&self) -> Option<Compat> {
-        self.compat.map(|columns| match columns {
-            Columns::Virnucpro => Compat::VirNucPro,
-            Columns::Broad => Compat::Broad,
-        })
+        self.compat.map(Compat::from)
     }
 
     /// Returns the rule by which contigs are called, if that is requested.

@@ -94,7 +94,7 @@ impl Keeps {
     ) -> Result<Option<T>, Failure> {
         match result {
             Ok(done) => Ok(Some(done)),
-            Err(virpack_core::Error::Resume(complete @ ResumeError::Complete { .. })) => {
+            Err(virpack_core::Error::Resume(complete @ ResumeError::Complete(_))) => {
                 log.info(complete);
                 Ok(None)
             }

@@ -1,7 +1,8 @@
 //! Options that say what runs a model.
 
+use super::choice::choice;
 use crate::values::parse_count;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use std::num::NonZeroUsize;
 use virpack_core::device::Dtype;
 use virpack_core::{DeviceChoice, DeviceOptions};
@@ -23,36 +24,25 @@ pub(crate) struct DeviceArguments {
     threads: Option<NonZeroUsize>,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum Precision {
-    /// float32; on compute capability 9.0 by the tensor cores, with the accuracy of float32
-    F32,
-    /// float32 by ordinary instructions, without TF32: the reference
-    F32Strict,
-    /// float16, on GPUs only
-    F16,
-    /// bfloat16: the range of float32, with three bits less precision than float16
-    Bf16,
-    /// int8 products, everything else in float16, on compute capability 9.0 only: for searches and
-    /// classifiers, not for small differences
-    Int8,
+choice! {
+    pub(super) enum Precision for Dtype {
+        /// float32; on compute capability 9.0 by the tensor cores, with the accuracy of float32
+        F32 => Dtype::F32,
+        /// float32 by ordinary instructions, without TF32: the reference
+        F32Strict => Dtype::F32Strict,
+        /// float16, on GPUs only
+        F16 => Dtype::F16,
+        /// bfloat16: the range of float32, with three bits less precision than float16
+        Bf16 => Dtype::Bf16,
+        /// int8 products, everything else in float16, on compute capability 9.0 only: for searches and
+        /// classifiers, not for small differences
+        Int8 => Dtype::Int8,
+    }
 }
 
 impl DeviceArguments {
     pub(crate) fn options(&self) -> DeviceOptions {
         let dtype = self.dtype.map(Dtype::from);
         DeviceOptions::default().device(self.device.clone()).dtype(dtype).threads(self.threads)
-    }
-}
-
-impl From<Precision> for Dtype {
-    fn from(precision: Precision) -> Dtype {
-        match precision {
-            Precision::F32 => Dtype::F32,
-            Precision::F32Strict => Dtype::F32Strict,
-            Precision::F16 => Dtype::F16,
-            Precision::Bf16 => Dtype::Bf16,
-            Precision::Int8 => Dtype::Int8,
-        }
     }
 }

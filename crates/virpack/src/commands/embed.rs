@@ -1,6 +1,7 @@
 //! `virpack embed`.
 
 use super::checkpoint::Keeps;
+use super::choice::choice;
 use super::events;
 use super::input::{BufferArguments, Inputs};
 use super::output::OutputArguments;
@@ -123,17 +124,18 @@ pub(super) struct RowArguments {
     pub(super) layer: Option<i64>,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Pooling {
-    /// Mean over the residues, without <cls> and <eos>; for DNABERT-S over all tokens
-    Mean,
-    /// Vector of the <cls> token
-    Cls,
-    /// Maximum of each dimension over the residues
-    Max,
-    /// No pooling: a vector for each residue (DNABERT-S: each token), [residues, hidden] for each record; not
-    /// for .npy
-    None,
+choice! {
+    enum Pooling for Option<Pool> {
+        /// Mean over the residues, without <cls> and <eos>; for DNABERT-S over all tokens
+        Mean => Some(Pool::Mean),
+        /// Vector of the <cls> token
+        Cls => Some(Pool::Cls),
+        /// Maximum of each dimension over the residues
+        Max => Some(Pool::Max),
+        /// No pooling: a vector for each residue (DNABERT-S: each token), [residues, hidden] for each record;
+        /// not for .npy
+        None => None,
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -143,12 +145,7 @@ enum Include {
 
 impl RowArguments {
     pub(super) fn pool(self) -> Option<Pool> {
-        match self.pool {
-            Pooling::Mean => Some(Pool::Mean),
-            Pooling::Cls => Some(Pool::Cls),
-            Pooling::Max => Some(Pool::Max),
-            Pooling::None => None,
-        }
+        self.pool.into()
     }
 }
 

@@ -1,12 +1,13 @@
 //! `virpack frames`.
 
+use super::choice::choice;
 use super::limits::LimitArguments;
 use crate::failure::Failure;
 use crate::log::LogArguments;
 use crate::text::{count, grouped, short};
 use crate::values::{parse_code, parse_length};
 use crate::watch::Watch;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use virpack_core::{FrameKind, FramesOptions, FramesSummary, frames};
@@ -49,25 +50,22 @@ pub(crate) struct Arguments {
     force: bool,
 }
 
-/// The two files.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Kind {
-    Nucleotide,
-    Protein,
+choice! {
+    /// The two files.
+    enum Kind for FrameKind {
+        Nucleotide => FrameKind::Nucleotide,
+        Protein => FrameKind::Protein,
+    }
 }
 
 /// Writes the frames, with a bar, a summary line and warnings on stderr.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let inputs = arguments.inputs.iter().cloned().map(Input::from).collect();
-    let kind = arguments.kind.map(|kind| match kind {
-        Kind::Nucleotide => FrameKind::Nucleotide,
-        Kind::Protein => FrameKind::Protein,
-    });
     let options = FramesOptions::new(inputs, &arguments.output)
         .limits(arguments.limits.limits())
         .length(arguments.length)
         .genetic_code(arguments.genetic_code)
-        .kind(kind)
+        .kind(arguments.kind.map(FrameKind::from))
         .force(arguments.force);
     super::clean_up_when_interrupted();
     let log = LogArguments::lines(arguments.quiet);

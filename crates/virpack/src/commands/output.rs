@@ -1,6 +1,7 @@
 //! Options that say what is written; shared by `embed` and `merge`.
 
-use clap::{Args, ValueEnum};
+use super::choice::choice;
+use clap::Args;
 use std::path::{Path, PathBuf};
 use virpack_core::output::{OutputDtype, OutputFormat};
 
@@ -22,23 +23,25 @@ pub(crate) struct OutputArguments {
     dtype_out: DtypeOut,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum Format {
-    Npy,
-    Parquet,
-    Arrow,
-    Safetensors,
-    H5,
+choice! {
+    pub(super) enum Format for OutputFormat {
+        Npy => OutputFormat::Npy,
+        Parquet => OutputFormat::Parquet,
+        Arrow => OutputFormat::Arrow,
+        Safetensors => OutputFormat::Safetensors,
+        H5 => OutputFormat::H5,
+    }
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum DtypeOut {
-    /// float32
-    F32,
-    /// float16: half the bytes, values up to 65,504
-    F16,
-    /// bfloat16, for .safetensors only
-    Bf16,
+choice! {
+    pub(super) enum DtypeOut for OutputDtype {
+        /// float32
+        F32 => OutputDtype::F32,
+        /// float16: half the bytes, values up to 65,504
+        F16 => OutputDtype::F16,
+        /// bfloat16, for .safetensors only
+        Bf16 => OutputDtype::Bf16,
+    }
 }
 
 impl OutputArguments {
@@ -53,27 +56,5 @@ impl OutputArguments {
 
     pub(crate) fn dtype(&self) -> OutputDtype {
         self.dtype_out.into()
-    }
-}
-
-impl From<Format> for OutputFormat {
-    fn from(format: Format) -> OutputFormat {
-        match format {
-            Format::Npy => OutputFormat::Npy,
-            Format::Parquet => OutputFormat::Parquet,
-            Format::Arrow => OutputFormat::Arrow,
-            Format::Safetensors => OutputFormat::Safetensors,
-            Format::H5 => OutputFormat::H5,
-        }
-    }
-}
-
-impl From<DtypeOut> for OutputDtype {
-    fn from(dtype: DtypeOut) -> OutputDtype {
-        match dtype {
-            DtypeOut::F32 => OutputDtype::F32,
-            DtypeOut::F16 => OutputDtype::F16,
-            DtypeOut::Bf16 => OutputDtype::Bf16,
-        }
     }
 }

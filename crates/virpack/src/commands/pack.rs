@@ -1,12 +1,13 @@
 //! `virpack pack`.
 
+use super::choice::choice;
 use super::input::{BufferArguments, Inputs};
 use crate::failure::Failure;
 use crate::messages;
 use crate::plot;
 use crate::text::{grouped, say, short};
 use crate::values::parse_whole;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -33,8 +34,8 @@ pub(crate) struct Arguments {
     token_budget: usize,
 
     /// Packing algorithm
-    #[arg(long, value_enum, default_value_t = Choice::Ffd)]
-    algorithm: Choice,
+    #[arg(long, value_enum, default_value_t = Packing::Ffd)]
+    algorithm: Packing,
 
     /// Model to plan for, as in `virpack embed`, never downloaded [default: any ESM-2 model, as all share one
     /// alphabet; virpack-mini/nucleotide if the first records are nucleotides]
@@ -54,16 +55,17 @@ pub(crate) struct Arguments {
     force: bool,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Choice {
-    /// First-Fit Decreasing
-    Ffd,
-    /// Best-Fit Decreasing
-    Bfd,
-    /// Next-Fit Decreasing
-    Nfd,
-    /// Next-Fit in input order
-    Nf,
+choice! {
+    enum Packing for Algorithm {
+        /// First-Fit Decreasing
+        Ffd => Algorithm::FirstFitDecreasing,
+        /// Best-Fit Decreasing
+        Bfd => Algorithm::BestFitDecreasing,
+        /// Next-Fit Decreasing
+        Nfd => Algorithm::NextFitDecreasing,
+        /// Next-Fit in input order
+        Nf => Algorithm::NextFit,
+    }
 }
 
 /// Plans the packing and writes it to stdout.
@@ -80,13 +82,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let (tokenizer, lengths) = tokenizer_and_lengths(arguments, &inputs)?;
     let reading = ReadOptions::default().limits(arguments.inputs.limits.limits());
     let records = virpack_seq::reader::open_with(&inputs, reading)?;
-    let algorithm = match arguments.algorithm {
-        Choice::Ffd => Algorithm::FirstFitDecreasing,
-        Choice::Bfd => Algorithm::BestFitDecreasing,
-        Choice::Nfd => Algorithm::NextFitDecreasing,
-        Choice::Nf => Algorithm::NextFit,
-    };
-    let packer = PackerOptions::new(arguments.token_budget, lengths.max_tokens()).algorithm(algorithm);
+    let packer = PackerOptions::new(arguments.token_budget, lengths.max_tokens());
+    let packer = packer.algorithm(arguments.algorithm.into());
     let buffer_size = arguments.buffer.records().unwrap_or(CollatorOptions::default().buffer_size);
     let planner = Planner::new(packer, CollatorOptions::default().buffer_size(buffer_size))?;
     let progress = records.progress();
