@@ -27,7 +27,7 @@ mod track;
 mod virnucpro;
 
 pub use best::NotedRecord;
-pub use chunk::Status;
+pub(crate) use chunk::Status;
 pub(crate) use chunk::{ScoredChunk, ScoredFrame};
 pub use counts::{Counts, RecordCount};
 pub(crate) use files::CallFiles;
@@ -39,6 +39,8 @@ pub(crate) use scoring::RecordScoring;
 pub use summary::CallSummary;
 pub(crate) use table::{add_scores, begin_line, source_names, table};
 pub(crate) use tables::{CallTables, CompleteCalls};
+// What the program's drawing takes and gives.
+#[doc(hidden)]
 pub use track::{Draw, DrawError, Track};
 pub use virnucpro::Compat;
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use virpack_model::classifier::to_safetensors;
 
 use crate::Error;
-use crate::output::{self, OutputError};
+use crate::output::{self, OutputProblem};
 
 /// Writes the classifier in `from` as safetensors, as [`to_safetensors`] makes it.
 ///
@@ -18,7 +18,7 @@ pub fn convert_classifier(from: &Path, to: &Path, force: bool) -> Result<(), Err
     let ending = to.extension().map(|ending| ending.to_string_lossy().into_owned());
     if ending.as_deref() != Some("safetensors") {
         let (path, supported) = (to.to_owned(), ".safetensors".to_owned());
-        return Err(OutputError::UnknownFormat { path, ending, supported }.into());
+        return Err(OutputProblem::UnknownFormat { path, ending, supported }.into());
     }
     output::check_free(to, force)?;
     output::check_apart_from_models([to], [from.into()])?;

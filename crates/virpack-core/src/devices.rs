@@ -1,11 +1,16 @@
 //! Which device runs a model.
 
+mod choice_error;
+
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use virpack_device::{Cpu, Cuda, CudaOptions, Dtype, Remedy, Unavailable};
+
+pub use choice_error::DeviceChoiceError;
+pub(crate) use choice_error::DeviceChoiceProblem;
 
 use crate::Error;
 use crate::options::setters;
@@ -107,7 +112,7 @@ impl DeviceOptions {
     ///
     /// # Errors
     ///
-    /// As [`DeviceOptions::open_all`]; [`Error::OneDevice`] where several are meant.
+    /// As [`DeviceOptions::open_all`]; [`DeviceChoiceError`] where several are meant.
     pub fn open(&self) -> Result<Devices, Error> {
         self.open_noting(|_| ())
     }
@@ -121,7 +126,7 @@ impl DeviceOptions {
         let ready = self.open_all_noting(left_out)?;
         match for_devices!(&ready, |devices| devices.len()) {
             1 => Ok(ready),
-            _ => Err(Error::OneDevice { device: self.device.clone() }),
+            _ => Err(DeviceChoiceProblem::OneDevice(self.device.clone()).into()),
         }
     }
 
@@ -129,8 +134,8 @@ impl DeviceOptions {
     ///
     /// # Errors
     ///
-    /// [`Error::Unavailable`] where a device that was asked for cannot be used: another one is never taken instead.
-    /// [`Error::CpuDtype`] for float16 on a CPU.
+    /// [`DeviceChoiceError`] where a requested device cannot be used (no other one takes its place), and for float16 on
+    /// a CPU.
     pub fn open_all(&self) -> Result<Devices, Error> {
         self.open_all_noting(|_| ())
     }
@@ -169,7 +174,7 @@ impl DeviceOptions {
             }
             Some(Dtype::Bf16) => Ok(Devices::Cpu(vec![Arc::new(Cpu::bf16(self.threads)?)])),
             Some(dtype @ (Dtype::F16 | Dtype::Int8)) => {
-                Err(Error::CpuDtype { dtype, auto: self.device == DeviceChoice::Auto })
+                Err(DeviceChoiceProblem::CpuDtype { dtype, auto: self.device == DeviceChoice::Auto }.into())
             }
         }
     }
@@ -180,10 +185,11 @@ impl DeviceOptions {
 
     fn cuda(&self, ordinals: &[usize]) -> Result<Devices, Error> {
         let open = |&ordinal: &usize| {
-            let unavailable = |why| Error::Unavailable { device: DeviceChoice::Cuda(vec![ordinal]), why };
-            self.card(ordinal).map_err(unavailable)
+            let device = || DeviceChoice::Cuda(vec![ordinal]);
+            let unavailable = |why| DeviceChoiceProblem::Unavailable { device: device(), why };
+            Ok(self.card(ordinal).map_err(unavailable)?)
         };
-        Ok(Devices::Cuda(ordinals.iter().map(open).collect::<Result<_, _>>()?))
+        Ok(Devices::Cuda(ordinals.iter().map(open).collect::<Result<_, Error>>()?))
     }
 }
 
@@ -287,7 +293,7 @@ mod tests {
         }
         for dtype in [Dtype::F16, Dtype::Int8] {
             let error = open(Some(dtype)).unwrap_err();
-            assert!(matches!(error, Error::CpuDtype { auto: false, .. }));
+            assert!(matches!(&error, Error::DeviceChoice(error) if error.is_dtype_of_auto() == Some(false)));
             assert!(error.hint().is_some_and(|hint| hint.contains("bfloat16")), "{error:?}");
             assert!(error.to_string().ends_with(&format!("not in {dtype}")), "{error}");
         }
@@ -297,7 +303,7 @@ mod tests {
     fn a_card_that_is_not_there_is_an_error() {
         let options = DeviceOptions::default().device(DeviceChoice::Cuda(vec![4_000]));
         let error = options.open().unwrap_err();
-        assert!(matches!(error, Error::Unavailable { .. }), "{error}");
+        assert!(matches!(&error, Error::DeviceChoice(error) if error.unavailable().is_some()), "{error}");
         assert!(error.to_string().starts_with("cuda:4000 cannot be used: "), "{error}");
         assert!(error.hint().is_some(), "{error:?}");
     }

@@ -4,17 +4,17 @@ mod hints;
 
 use std::path::PathBuf;
 
-use crate::devices::DeviceChoice;
+use crate::devices::DeviceChoiceError;
 use crate::files::FileProblem;
-use crate::html::HtmlError;
 use crate::merge::{MergeError, MergeProblem};
-use crate::output::{OutputDtype, OutputError};
+use crate::output::OutputError;
 use crate::plan::{PlanError, PlanProblem};
+use crate::predict::BundleError;
 use crate::report::ReportError;
 use crate::resume::{FolderProblem, ResumeError, SavedWork};
-use virpack_device::{DeviceError, Dtype as DeviceDtype, Unavailable};
+use virpack_device::DeviceError;
 use virpack_model::{HoldsModelError, ModelError};
-use virpack_seq::{Shard, ThreadError, shown_path};
+use virpack_seq::{ThreadError, shown_path};
 
 /// An error of a run, with the facts that are needed to correct it.
 #[derive(Debug, thiserror::Error)]
@@ -24,95 +24,15 @@ pub enum Error {
     #[error(transparent)]
     Model(#[from] ModelError),
 
-    // --- classifiers: predict ---
-    /// A classifier of nucleotides alone that takes vectors of another width.
-    #[error("{} takes {width} features, but the nucleotide model gives {nucleotide}", shown_path(path))]
-    NucleotideClassifierWidth {
-        /// The classifier's file.
-        path: PathBuf,
-        /// The number of features that it takes.
-        width: usize,
-        /// The width of the nucleotide model.
-        nucleotide: usize,
-    },
-    /// A joint classifier without a convolutional codon model.
-    #[error(
-        "{} takes all six frames (virpack.features is joint), and the nucleotide model is {family}",
-        shown_path(path)
-    )]
-    ClassifierFeatures {
-        /// The classifier's file.
-        path: PathBuf,
-        /// What the nucleotide model is.
-        family: &'static str,
-    },
-    /// A joint classifier that takes other features than the models give.
-    #[error("{} takes {width} features, but these models give {expected}", shown_path(path))]
-    JointClassifierWidth {
-        /// The classifier's file.
-        path: PathBuf,
-        /// Features that it takes.
-        width: usize,
-        /// Features that there are: twice the mean and largest values of the nucleotide model, the protein
-        /// model's mean, and four facts.
-        expected: usize,
-    },
-    /// A classifier of nucleotides alone beside a joint one.
-    #[error(
-        "{}: no chunk is left for it, as the joint classifier takes those without an open frame, too",
-        shown_path(path)
-    )]
-    ClassifierBeside {
-        /// The file of the classifier of nucleotides.
-        path: PathBuf,
-    },
-    /// Two classifiers for chunks of different lengths.
-    #[error(
-        "{} was trained on chunks of {} bases, {} on chunks of {}",
-        shown_path(&paths[0]), lengths[0], shown_path(&paths[1]), lengths[1]
-    )]
-    ClassifierLengths {
-        /// The files.
-        paths: [PathBuf; 2],
-        /// Bases of a chunk for each file.
-        lengths: [usize; 2],
-    },
-    /// A directory that lacks a model or all classifiers.
-    #[error("{}: no {missing}", shown_path(path))]
-    NoBundle {
-        /// The directory.
-        path: PathBuf,
-        /// The missing file or kind of file.
-        missing: String,
-    },
-    /// A file that is not a calibration of records.
-    #[error("{}: {source}", shown_path(path))]
-    Calibration {
-        /// The file.
-        path: PathBuf,
-        /// The problem.
-        source: crate::verdict::CalibrationError,
-    },
-    // --- running: runner.rs, embed.rs ---
+    /// Models and classifiers that do not belong together.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
     /// A device that refused or failed.
     #[error(transparent)]
     Device(#[from] DeviceError),
-    /// A requested device that cannot be used.
-    #[error("{device} cannot be used: {why}")]
-    Unavailable {
-        /// The device.
-        device: DeviceChoice,
-        /// The reason, and what to do about it.
-        why: Unavailable,
-    },
-    /// A precision in which the CPU does not compute.
-    #[error("the CPU computes in float32 or bfloat16, not in {dtype}")]
-    CpuDtype {
-        /// The requested precision.
-        dtype: DeviceDtype,
-        /// Whether the CPU was chosen because there is no GPU.
-        auto: bool,
-    },
+    /// A device that cannot be used as requested.
+    #[error(transparent)]
+    DeviceChoice(#[from] DeviceChoiceError),
     /// An input that could not be read, cut or packed.
     #[error(transparent)]
     Seq(#[from] virpack_seq::SeqError),
@@ -131,29 +51,6 @@ pub enum Error {
     /// A finished run that cannot be judged again.
     #[error(transparent)]
     Report(#[from] ReportError),
-    /// A page of HTML that cannot be made.
-    #[error(transparent)]
-    Html(#[from] HtmlError),
-    /// A shard of an input that cannot be read twice.
-    #[error("a shard is read from files, and {input} is a pipe or a URL")]
-    ShardOfPipe {
-        /// The input.
-        input: String,
-    },
-    /// A shard under the name of a complete output.
-    #[error("{} would pass for all rows, and has those of shard {shard}", shown_path(path))]
-    ShardName {
-        /// The output as it was named.
-        path: PathBuf,
-        /// The shard.
-        shard: Shard,
-    },
-    /// A shard of a type other than float32.
-    #[error("a shard holds float32, not {dtype}")]
-    ShardDtype {
-        /// The requested type.
-        dtype: OutputDtype,
-    },
     /// A run that was interrupted.
     #[error("interrupted: {}", match kept {
         None => "nothing is kept".to_owned(),
@@ -173,12 +70,6 @@ pub enum Error {
         device: usize,
         /// The seconds that the run waited.
         seconds: u64,
-    },
-    /// Several devices for a command that runs on one.
-    #[error("{device} names several devices, and this command runs on one")]
-    OneDevice {
-        /// The requested devices.
-        device: DeviceChoice,
     },
     /// Records of several windows, some of which were never returned: a fault of virpack.
     #[doc(hidden)]
@@ -273,19 +164,9 @@ impl Error {
     /// Returns whether virpack is at fault, and not the input or the options.
     #[must_use]
     pub fn is_fault(&self) -> bool {
-        matches!(
-            self,
-            Error::WindowsMissing { .. }
-                | Error::EmbeddingsMissing { .. }
-                | Error::Output(
-                    OutputError::Duplicate { .. }
-                        | OutputError::Missing { .. }
-                        | OutputError::Surplus { .. }
-                        | OutputError::Width { .. }
-                        | OutputError::UnknownSource { .. }
-                        | OutputError::Encode { .. }
-                )
-        ) || matches!(self, Error::Thread(error) if error.is_fault())
+        matches!(self, Error::WindowsMissing { .. } | Error::EmbeddingsMissing { .. })
+            || matches!(self, Error::Output(error) if error.is_fault())
+            || matches!(self, Error::Thread(error) if error.is_fault())
             || matches!(self, Error::Device(error) if error.is_fault())
             || matches!(self, Error::Seq(error) if error.is_fault())
             || matches!(self, Error::Model(error) if error.is_fault())

@@ -14,7 +14,6 @@ mod write_behind;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-pub use error::FileError;
 pub(crate) use error::FileProblem;
 pub(crate) use hashing::{HashingReader, sha256_of};
 pub(crate) use pending_dir::{NewDirectory, PendingDirectory, clear};

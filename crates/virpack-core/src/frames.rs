@@ -16,7 +16,7 @@ use virpack_seq::{
 use crate::Error;
 use crate::files::StagedFiles;
 use crate::options::setters;
-use crate::output::{OutputError, TextFile, check_all, check_apart, check_stdout_apart, is_stdout};
+use crate::output::{OutputProblem, TextFile, check_all, check_apart, check_stdout_apart, is_stdout};
 use crate::progress::Progress;
 
 /// The inputs that are cut into frames, and the output.
@@ -159,9 +159,9 @@ impl FramesOptions {
     pub fn check(&self) -> Result<(), Error> {
         reader::open(&self.inputs)?;
         match self.kind {
-            None if self.is_stdout() => return Err(OutputError::WhichFrames.into()),
+            None if self.is_stdout() => return Err(OutputProblem::WhichFrames.into()),
             Some(_) if self.is_stdout() => return Ok(check_stdout_apart(&self.inputs)?),
-            Some(_) => return Err(OutputError::KindOfFiles { prefix: self.prefix.clone() }.into()),
+            Some(_) => return Err(OutputProblem::KindOfFiles(self.prefix.clone()).into()),
             None => {}
         }
         let Pair { nucleotide, protein } = self.files();

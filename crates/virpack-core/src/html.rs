@@ -39,8 +39,7 @@ use virpack_seq::Hint;
 
 /// The errors of a page.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum HtmlError {
+pub(crate) enum HtmlError {
     /// `run.json` lacks a value that every run has.
     #[error("run.json lacks `{path}`")]
     Fact {

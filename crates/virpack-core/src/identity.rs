@@ -16,7 +16,7 @@ pub(crate) struct Identity(BTreeMap<String, String>);
 
 /// A difference between two runs; None if one of them does not have the value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IdentityDifference {
+pub(crate) struct IdentityDifference {
     /// The name of the value.
     pub name: String,
     /// The earlier value.

@@ -86,20 +86,18 @@ mod windows;
 
 pub use cancel::CancelToken;
 pub use convert::convert_classifier;
-pub use devices::{DeviceChoice, DeviceOptions, Devices, LeftOutCard, only};
+pub use devices::{DeviceChoice, DeviceChoiceError, DeviceOptions, Devices, LeftOutCard, only};
 pub use embed::{EmbedOptions, EmbedSummary, embed, embed_on, embed_records};
 pub use embedder::{Embedder, EmbedderOptions, EmbeddingStream, Embeddings};
 pub use error::Error;
 pub use event::{Event, ModelBudget};
 pub use frames::{FrameKind, FramesOptions, FramesSummary, frames};
-pub use html::HtmlError;
 #[doc(hidden)]
 pub use html::grouped;
-pub use identity::IdentityDifference;
 pub use merge::{MergeError, MergeOptions, merge};
 pub use options::{LengthOptions, ModelSource, ParseTokenBudgetError, TokenBudget};
 pub use progress::{ChunkProgress, DeviceProgress, Progress};
-pub use resume::{CheckpointOptions, FolderError, ResumeError, ResumeSummary, SavedWork, Unit};
+pub use resume::{CheckpointOptions, FolderError, OtherRun, ResumeError, ResumeSummary, SavedWork, Unit};
 pub use runner::{AsyncInferenceRunner, BatchRows, DeviceEvent, DeviceTally, RunnerItem, RunnerOptions};
 pub use virpack_device as device;
 pub use virpack_model as model;

@@ -52,7 +52,6 @@ use std::sync::Arc;
 use serde_json::Map;
 use virpack_seq::{Shard, SkipReason, SkippedRecord};
 
-pub use crate::files::FileError;
 use crate::files::{StagedFiles, cleanup};
 use crate::options::setters;
 pub use crate::row::Row;
@@ -91,7 +90,8 @@ pub(crate) use complete::CompleteOutput;
 pub(crate) use destination::is_object;
 pub use destination::is_stdout;
 pub(crate) use entry::{Entry, encode};
-pub use error::OutputError;
+pub(crate) use error::OutputProblem;
+pub use error::{OutputError, OutputErrorKind};
 pub(crate) use facts::Facts;
 pub use format::OutputFormat;
 use names::beside;
@@ -278,7 +278,7 @@ pub fn create(path: &Path, hidden: usize, options: OutputOptions) -> Result<Embe
         }
         OutputFormat::H5 => Box::new(h5::H5::create(path, layout)?),
         OutputFormat::Shard => {
-            let facts = options.shard.as_ref().ok_or_else(|| OutputError::NoShard { path: path.into() })?;
+            let facts = options.shard.as_ref().ok_or_else(|| OutputProblem::NoShard(path.into()))?;
             Box::new(shard::ShardFile::create(path, hidden, &facts.to_json())?)
         }
     };
@@ -325,7 +325,7 @@ impl EmbeddingWriter {
         };
         if !fits {
             let (id, expected, given) = (row.id.to_string(), self.hidden, embedding.len());
-            return Err(OutputError::Width { id, expected, given });
+            return Err(OutputProblem::Width { id, expected, given }.into());
         }
         self.deliver(row.source, &row.id, Turn::Row(row, embedding))
     }
@@ -379,7 +379,7 @@ impl EmbeddingWriter {
         let sources = &self.options.sources;
         if source as usize >= sources.len() {
             let (id, sources) = (id.to_owned(), sources.len());
-            return Err(OutputError::UnknownSource { id, source_index: source, sources });
+            return Err(OutputProblem::UnknownSource { id, source_index: source, sources }.into());
         }
         self.order.deliver(turn, |turn| self.sink.turn(turn, sources, self.skipped_path.as_deref()))
     }

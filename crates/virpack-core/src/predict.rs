@@ -7,6 +7,7 @@
 //! another run to resume from, and now and then the embeddings of chunks that have none yet.
 
 mod bundle;
+mod bundle_error;
 mod chunk_scores;
 mod classifiers;
 mod earlier_counts;
@@ -41,10 +42,12 @@ use virpack_seq::frames::Pair;
 
 use crate::Error;
 use crate::cancel::CancelToken;
-use crate::devices::DeviceChoice;
+use crate::devices::{DeviceChoice, DeviceChoiceProblem};
 use crate::event::Event;
 use crate::for_devices;
 pub use bundle::Bundle;
+pub use bundle_error::BundleError;
+use bundle_error::BundleProblem;
 pub use earlier_counts::EarlierCounts;
 pub(crate) use files::Files;
 pub(crate) use joined::{JoinedFacts, JoinedTables};
@@ -87,7 +90,7 @@ fn beside<B: Device>(device: &Arc<B>) -> Result<Arc<B>, Error> {
     let choice = device.ordinal().map_or(DeviceChoice::Cpu, |ordinal| DeviceChoice::Cuda(vec![ordinal]));
     match device.beside() {
         Ok(second) => Ok(second.map_or_else(|| Arc::clone(device), Arc::new)),
-        Err(why) => Err(Error::Unavailable { device: choice, why }),
+        Err(why) => Err(DeviceChoiceProblem::Unavailable { device: choice, why }.into()),
     }
 }
 

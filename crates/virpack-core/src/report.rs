@@ -47,6 +47,7 @@ use crate::predict::Files;
 use crate::resume::{Remake, describe};
 pub use comparison::compare;
 pub use error::ReportError;
+use error::ReportProblem;
 use evidence::EvidenceTables;
 use letters::Letters;
 pub use options::ReportOptions;

@@ -36,7 +36,7 @@ use dir::Checkpoint;
 pub(crate) use dir::{ResumeDir, pipe};
 pub(crate) use earlier_parts::EarlierParts;
 pub(crate) use error::FolderProblem;
-pub use error::{FolderError, ResumeError};
+pub use error::{FolderError, OtherRun, ResumeError};
 pub(crate) use manifest::Manifest;
 pub(crate) use part_entry::{Entries, HandOn};
 use parts::{CompleteParts, Parts};

@@ -28,8 +28,9 @@ pub(crate) use contig::ContigCall;
 pub use contig::ContigRule;
 pub use curves::Prevalence;
 pub(crate) use evidence::Evidence;
-pub use facts::CalibrationError;
+pub(crate) use facts::CalibrationError;
 pub(crate) use segments::{ChunkEvidence, SegmentModel, Segments, segments};
+#[doc(hidden)]
 pub use segments::{Region, RegionKind};
 
 #[cfg(test)]

@@ -109,25 +109,14 @@ fn core_class(error: &Error) -> &'static str {
     match error {
         Error::Seq(error) | Error::Model(ModelError::Seq(error)) => seq_class(error),
         Error::Device(error) | Error::Model(ModelError::Device(error)) => device_class(error),
-        Error::Unavailable { .. } | Error::CpuDtype { .. } | Error::OneDevice { .. } | Error::Hung { .. } => {
-            "DeviceError"
-        }
+        Error::DeviceChoice(_) | Error::Hung { .. } => "DeviceError",
         Error::Model(_)
-        | Error::NucleotideClassifierWidth { .. }
-        | Error::ClassifierLengths { .. }
-        | Error::NoBundle { .. }
-        | Error::Calibration { .. }
+        | Error::Bundle(_)
         | Error::WrongModel { .. }
         | Error::NotFinite { .. }
         | Error::NoLayer { .. } => "ModelError",
-        Error::ResidueWindows
-        | Error::NoShare { .. }
-        | Error::ShardOfPipe { .. }
-        | Error::Merge(_)
-        | Error::Plan(_) => "InputError",
-        Error::Output(_) | Error::Resume(_) | Error::ShardName { .. } | Error::ShardDtype { .. } => {
-            "OutputError"
-        }
+        Error::ResidueWindows | Error::NoShare { .. } | Error::Merge(_) | Error::Plan(_) => "InputError",
+        Error::Output(_) | Error::Resume(_) => "OutputError",
         _ => "Error",
     }
 }

@@ -144,7 +144,7 @@ impl Failure {
     /// Returns whether a complete run differs from the requested one only in its calls or files.
     pub(crate) fn is_other_calls(&self) -> bool {
         use virpack_core::{Error, ResumeError};
-        matches!(self, Failure::Virpack(Error::Resume(ResumeError::OtherCalls { .. })))
+        matches!(self, Failure::Virpack(Error::Resume(ResumeError::OtherCalls(_))))
     }
 
     /// Reports the failure on stderr and returns the exit code.

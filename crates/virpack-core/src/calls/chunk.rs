@@ -9,7 +9,7 @@ use super::scores::Scores;
 
 /// Whether a record or a chunk has a verdict, and why not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Status {
+pub(crate) enum Status {
     /// It has a verdict, from its open frames.
     Classified,
     /// It has a verdict, from its nucleotides alone: it has no open frame.
@@ -28,7 +28,7 @@ pub enum Status {
 impl Status {
     /// Returns the word in the tables.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Status::Classified => "classified",
             Status::ClassifiedNucleotide => "classified_nucleotide",

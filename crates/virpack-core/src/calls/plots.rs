@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::judged::JudgedRecord;
 use super::track::{Draw, DrawError, Points, Track};
 use crate::files::PendingDirectory;
-use crate::output::OutputError;
+use crate::output::{OutputError, OutputProblem};
 use crate::verdict::Call;
 
 /// The plot of all drawn records.
@@ -62,7 +62,7 @@ impl Plots {
     /// Draws the tracks that were kept.
     pub(super) fn finish(self, target: &Path) -> Result<PendingDirectory, OutputError> {
         let write = |name: &str, text: Result<String, DrawError>| {
-            let text = text.map_err(|source| OutputError::Draw { path: target.join(name), source })?;
+            let text = text.map_err(|source| OutputProblem::Draw { path: target.join(name), source })?;
             Ok::<_, OutputError>(self.directory.write(name, &text)?)
         };
         for KeptTrack { name, track, .. } in &self.kept {

@@ -13,7 +13,7 @@ use crate::embedder::EmbedderOptions;
 use crate::event::Event;
 use crate::identity::Identity;
 use crate::options::{FoundModel, LengthOptions, ModelSource, TokenBudget, downloads_setter, setters};
-use crate::output::{self, OutputDtype, OutputError, OutputFormat, OutputOptions, is_object, is_stdout};
+use crate::output::{self, OutputDtype, OutputFormat, OutputOptions, OutputProblem, is_object, is_stdout};
 use crate::resume::{CheckpointOptions, ResumeDir, SavedWork, Session, pipe};
 
 /// What to embed, with what, to where.
@@ -222,7 +222,7 @@ impl EmbedOptions {
             Some(_) => ("shard", "a shard is a file, which a merge reads"),
             None => return Ok(()),
         };
-        Err(OutputError::NotToStore { option, reason }.into())
+        Err(OutputProblem::NotToStore { option, reason }.into())
     }
 
     /// Checks that nothing is asked for that standard output cannot give.
@@ -237,7 +237,7 @@ impl EmbedOptions {
             None if self.report => ("report", "it is a file beside the output"),
             None => return Ok(()),
         };
-        Err(OutputError::NotToStdout { option, reason }.into())
+        Err(OutputProblem::NotToStdout { option, reason }.into())
     }
 
     /// Checks that a report is asked for of an output that has one.
@@ -247,7 +247,7 @@ impl EmbedOptions {
             true if self.shard.is_some() => "a shard has only some of the rows",
             _ => return Ok(()),
         };
-        Err(OutputError::NoReport { reason }.into())
+        Err(OutputProblem::NoReport(reason).into())
     }
 
     /// Checks that a shard is written where one is asked for, and only there.
@@ -256,16 +256,18 @@ impl EmbedOptions {
         let format = self.format.or_else(|| OutputFormat::of(&self.output).ok());
         let Some(shard) = self.shard else {
             return match format {
-                Some(OutputFormat::Shard) => Err(OutputError::NoShard { path: self.output.clone() }.into()),
+                Some(OutputFormat::Shard) => Err(OutputProblem::NoShard(self.output.clone()).into()),
                 _ => Ok(()),
             };
         };
         match pipe(&self.inputs) {
-            Some(input) => Err(Error::ShardOfPipe { input: input.to_string() }),
+            Some(input) => Err(OutputProblem::ShardOfPipe(input.to_string()).into()),
             None if format != Some(OutputFormat::Shard) => {
-                Err(Error::ShardName { path: self.output.clone(), shard })
+                Err(OutputProblem::ShardName { path: self.output.clone(), shard }.into())
             }
-            None if self.dtype_out != OutputDtype::F32 => Err(Error::ShardDtype { dtype: self.dtype_out }),
+            None if self.dtype_out != OutputDtype::F32 => {
+                Err(OutputProblem::ShardDtype(self.dtype_out).into())
+            }
             None => Ok(()),
         }
     }

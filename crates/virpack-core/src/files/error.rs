@@ -10,26 +10,6 @@ use virpack_store::StoreError;
 
 use super::{directory_of, place};
 
-/// A file or directory of an output cannot be made, written or given its name.
-#[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub struct FileError(pub(crate) FileProblem);
-
-impl FileError {
-    /// Returns whether there is no room for what waits for standard output, in the directory of temporary
-    /// files.
-    #[must_use]
-    pub fn is_scratch(&self) -> bool {
-        matches!(self.0, FileProblem::Scratch { .. })
-    }
-}
-
-impl Hint for FileError {
-    fn hint(&self) -> Option<Cow<'_, str>> {
-        self.0.hint()
-    }
-}
-
 /// What can go wrong between what is to be written and its file, with the facts to mend it.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FileProblem {

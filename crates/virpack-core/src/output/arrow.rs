@@ -19,7 +19,7 @@ use arrow_schema::{ArrowError, Field, SchemaRef};
 use half::f16;
 
 use super::destination::Destination;
-use super::{Layout, OutputDtype, OutputError, Row, Table, schema};
+use super::{Layout, OutputDtype, OutputError, OutputProblem, Row, Table, schema};
 use crate::files::StagedFiles;
 
 /// Bytes of float32 values in a batch; the last record may exceed it.
@@ -148,5 +148,5 @@ impl Batch {
 
 /// Converts an error of the encoder while `out` was being written.
 fn encode(out: &Destination, error: ArrowError) -> OutputError {
-    OutputError::Encode { path: out.name().to_path_buf(), source: Box::new(error) }
+    OutputProblem::Encode { path: out.name().to_path_buf(), source: Box::new(error) }.into()
 }

@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 
 use super::names::{check_all, names_beside, page_path, report_path};
 use super::page::PageOfRows;
-use super::{OutputError, OutputFormat, OutputOptions, OutputSummary, about};
-use crate::files::{FileError, FileProblem, PendingFile, StagedFiles};
+use super::{OutputError, OutputFormat, OutputOptions, OutputProblem, OutputSummary, about};
+use crate::files::{FileProblem, PendingFile, StagedFiles};
 
 /// A complete output on disk that is not renamed yet; returned by
 /// [`EmbeddingWriter::complete`](super::EmbeddingWriter::complete).
@@ -77,7 +77,7 @@ fn add(
     match side {
         Ok(side) => whole.sides.push(side),
         // The results of hours are not discarded because their description does not fit on the disk.
-        Err(OutputError::File(FileError(
+        Err(OutputError(OutputProblem::File(
             FileProblem::Directory { source, .. } | FileProblem::Write { source, .. },
         ))) => return Err(FileProblem::Publish { path: target.into(), kept: whole.keep(), source }.into()),
         Err(error) => return Err(error),

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Stdout, Write};
 use std::path::Path;
 
-use super::OutputError;
+use super::{OutputError, OutputProblem};
 use crate::files::{PendingFile, place};
 
 /// The name of standard output.
@@ -51,7 +51,7 @@ impl Destination {
     pub(super) fn failed(&self, source: io::Error) -> OutputError {
         match self {
             Destination::Pending(pending, _) => OutputError::write(pending.target())(source),
-            Destination::Stdout(_) => OutputError::Stdout { source },
+            Destination::Stdout(_) => OutputProblem::Stdout(source).into(),
         }
     }
 

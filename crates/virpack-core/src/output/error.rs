@@ -5,19 +5,60 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use parquet::errors::ParquetError;
-use virpack_seq::{Hint, shown_id, shown_path};
+use virpack_seq::{Hint, Shard, shown_id, shown_path};
 
 use super::{OutputDtype, OutputFormat};
-use crate::files::{FileError, FileProblem};
+use crate::Error;
+use crate::files::FileProblem;
 use crate::html::HtmlError;
 
-/// What can go wrong between an embedding and its file, with the facts to mend it.
+/// An error between an embedding and its file.
 #[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct OutputError(pub(crate) OutputProblem);
+
+/// The kinds of output errors that a caller can word for its users, whose options have names of their own.
+#[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-pub enum OutputError {
+pub enum OutputErrorKind<'a> {
+    /// There is no room for what waits for standard output, in the directory of temporary files.
+    Scratch,
+    /// The format has one row for each record, and a table of rows was requested for each.
+    NoResidues(OutputFormat),
+    /// The format cannot go to standard output.
+    NoStream,
+    /// The format does not have the requested type of values.
+    NoDtype,
+    /// The name is that of a shard, and no shard was requested.
+    NoShard,
+    /// A value is too large for the type of the file's values.
+    Overflow,
+    /// The output, or a table beside it, exists.
+    Exists,
+    /// The field of the options that standard output does not allow, and the reason.
+    NotToStdout(&'static str, &'static str),
+    /// The field of the options that a store does not allow, and the reason.
+    NotToStore(&'static str, &'static str),
+    /// The output has no report.
+    NoReport,
+    /// Standard output takes one of the two files.
+    WhichFrames,
+    /// A kind of frames was requested with files of this prefix.
+    KindOfFiles(&'a Path),
+    /// A complete part of an earlier run cannot be read.
+    Part,
+    /// Standard output failed.
+    Stdout(ErrorKind),
+    /// Any other problem: its hint needs no name of an option.
+    Other,
+}
+
+/// The problem, with the facts that are needed to correct it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OutputProblem {
     /// A file or a directory could not be made, written or named.
     #[error(transparent)]
-    File(FileError),
+    File(#[from] FileProblem),
     /// No format has the ending of the asked name.
     #[error(
         "{}: {} is not a known output format", shown_path(path),
@@ -32,11 +73,8 @@ pub enum OutputError {
         supported: String,
     },
     /// An output was to replace an input.
-    #[error("{} is an input too", shown_path(path))]
-    IsInput {
-        /// The file.
-        path: PathBuf,
-    },
+    #[error("{} is an input too", shown_path(.0))]
+    IsInput(PathBuf),
     /// An output was to replace a file of a model that the run uses.
     #[error("{} is {}, a file of a model that this run uses", shown_path(path), shown_path(file))]
     IsModel {
@@ -48,20 +86,14 @@ pub enum OutputError {
     /// A format that has one shape for all records was to hold a table of rows for each.
     #[error(
         ".{} holds one row for each record, and without pooling a record has a row for each residue",
-        format.ending()
+        .0.ending()
     )]
-    NoResidues {
-        /// The format.
-        format: OutputFormat,
-    },
+    NoResidues(OutputFormat),
     /// A format that is not written from front to back was to go to standard output.
     #[error(
-        ".{} cannot go to standard output: its beginning is written last", format.ending()
+        ".{} cannot go to standard output: its beginning is written last", .0.ending()
     )]
-    NoStream {
-        /// The format.
-        format: OutputFormat,
-    },
+    NoStream(OutputFormat),
     /// A format that has no such type was to hold it.
     #[error(
         ".{} has no {dtype}", format.ending()
@@ -73,11 +105,22 @@ pub enum OutputError {
         dtype: OutputDtype,
     },
     /// A shard that is one of nothing.
-    #[error("{}: a name that ends in .shard is for one shard of an input", shown_path(path))]
-    NoShard {
+    #[error("{}: a name that ends in .shard is for one shard of an input", shown_path(.0))]
+    NoShard(PathBuf),
+    /// A shard of an input that cannot be read twice.
+    #[error("a shard is read from files, and {0} is a pipe or a URL")]
+    ShardOfPipe(String),
+    /// A shard under the name of a complete output.
+    #[error("{} would pass for all rows, and has those of shard {shard}", shown_path(path))]
+    ShardName {
         /// The output as it was named.
         path: PathBuf,
+        /// The shard.
+        shard: Shard,
     },
+    /// A shard of a type other than float32.
+    #[error("a shard holds float32, not {0}")]
+    ShardDtype(OutputDtype),
     /// A value that the type of the file's values cannot hold.
     #[error("record {}: a value of {largest} in its embedding, more than {dtype} holds", shown_id(id))]
     Overflow {
@@ -105,11 +148,8 @@ pub enum OutputError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The output, or a table beside it, exists.
-    #[error("{} exists", shown_path(path))]
-    Exists {
-        /// The file in the way.
-        path: PathBuf,
-    },
+    #[error("{} exists", shown_path(.0))]
+    Exists(PathBuf),
     /// An option that asks for more than standard output takes.
     #[error("{option} cannot be used with standard output: {reason}")]
     NotToStdout {
@@ -127,30 +167,20 @@ pub enum OutputError {
         reason: &'static str,
     },
     /// A report about rows that are not one a record, or not all of a run.
-    #[error("there is no report of this output: {reason}")]
-    NoReport {
-        /// Why not.
-        reason: &'static str,
-    },
+    #[error("there is no report of this output: {0}")]
+    NoReport(&'static str),
     /// The report could not be made.
-    #[doc(hidden)]
     #[error("cannot make the report: {0}")]
     Report(#[from] HtmlError),
     /// Two files of which one can go to standard output.
     #[error("standard output takes one of the two files")]
     WhichFrames,
     /// A kind of frames where both are written.
-    #[error("a kind of frames chooses what goes to standard output, and {} names files", shown_path(prefix))]
-    KindOfFiles {
-        /// The beginning of the files' names.
-        prefix: PathBuf,
-    },
+    #[error("a kind of frames chooses what goes to standard output, and {} names files", shown_path(.0))]
+    KindOfFiles(PathBuf),
     /// Standard output takes nothing more.
-    #[error("cannot write to standard output: {source}")]
-    Stdout {
-        /// What the system said.
-        source: io::Error,
-    },
+    #[error("cannot write to standard output: {0}")]
+    Stdout(#[source] io::Error),
     /// A part that was whole could not be read again.
     #[error("cannot read {}: {source}", shown_path(path))]
     Part {
@@ -168,7 +198,6 @@ pub enum OutputError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The encoder of a format refused a row.
-    #[doc(hidden)]
     #[error("cannot encode {}: {source}", shown_path(path))]
     Encode {
         /// The file as it would have been named in the end.
@@ -177,7 +206,6 @@ pub enum OutputError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// An embedding of another width than the output was made for.
-    #[doc(hidden)]
     #[error("record {}: an embedding of {given} values where the output has [n, {expected}]", shown_id(id))]
     Width {
         /// The record's id.
@@ -188,7 +216,6 @@ pub enum OutputError {
         given: usize,
     },
     /// A record names an input that the options do not.
-    #[doc(hidden)]
     #[error("record {}: it stands in input {source_index}, and the output knows of {sources}", shown_id(id))]
     UnknownSource {
         /// The record's id.
@@ -199,7 +226,6 @@ pub enum OutputError {
         sources: usize,
     },
     /// A record was delivered a second time.
-    #[doc(hidden)]
     #[error("record {} (number {record} in the input, from 0) was delivered twice", shown_id(id))]
     Duplicate {
         /// The record's place over all inputs, from 0.
@@ -208,7 +234,6 @@ pub enum OutputError {
         id: String,
     },
     /// A record was never delivered, neither as a row nor as skipped.
-    #[doc(hidden)]
     #[error(
         "record number {record} in the input (from 0) got neither a row nor a reason; {delivered} of \
          {expected} records did"
@@ -222,7 +247,6 @@ pub enum OutputError {
         expected: u64,
     },
     /// A record number was delivered that no record has.
-    #[doc(hidden)]
     #[error("record number {record} (from 0) was delivered, but only {expected} records were read")]
     Surplus {
         /// The first such number.
@@ -235,18 +259,53 @@ pub enum OutputError {
 impl OutputError {
     /// Puts the output's name in place of one that was made of it.
     pub(super) fn of_output(self, output: &Path) -> OutputError {
-        match self {
-            OutputError::File(FileError(FileProblem::Name { source, .. })) => {
+        match self.0 {
+            OutputProblem::File(FileProblem::Name { source, .. }) => {
                 FileProblem::Name { path: output.to_path_buf(), source }.into()
             }
-            other => other,
+            other => other.into(),
         }
     }
 
-    /// Whether the reader of standard output has gone.
+    /// Returns the kind of the error.
+    #[must_use]
+    pub fn kind(&self) -> OutputErrorKind<'_> {
+        match &self.0 {
+            OutputProblem::File(FileProblem::Scratch { .. }) => OutputErrorKind::Scratch,
+            OutputProblem::NoResidues(format) => OutputErrorKind::NoResidues(*format),
+            OutputProblem::NoStream(_) => OutputErrorKind::NoStream,
+            OutputProblem::NoDtype { .. } => OutputErrorKind::NoDtype,
+            OutputProblem::NoShard(_) => OutputErrorKind::NoShard,
+            OutputProblem::Overflow { .. } => OutputErrorKind::Overflow,
+            OutputProblem::Exists(_) => OutputErrorKind::Exists,
+            OutputProblem::NotToStdout { option, reason } => OutputErrorKind::NotToStdout(option, reason),
+            OutputProblem::NotToStore { option, reason } => OutputErrorKind::NotToStore(option, reason),
+            OutputProblem::NoReport(_) => OutputErrorKind::NoReport,
+            OutputProblem::WhichFrames => OutputErrorKind::WhichFrames,
+            OutputProblem::KindOfFiles(prefix) => OutputErrorKind::KindOfFiles(prefix),
+            OutputProblem::Part { .. } => OutputErrorKind::Part,
+            OutputProblem::Stdout(source) => OutputErrorKind::Stdout(source.kind()),
+            _ => OutputErrorKind::Other,
+        }
+    }
+
+    /// Returns whether the reader of standard output has gone.
     #[must_use]
     pub fn is_closed_pipe(&self) -> bool {
-        matches!(self, OutputError::Stdout { source } if source.kind() == ErrorKind::BrokenPipe)
+        matches!(self.kind(), OutputErrorKind::Stdout(ErrorKind::BrokenPipe))
+    }
+
+    /// Returns whether virpack is at fault, and not the input or the options.
+    pub(crate) fn is_fault(&self) -> bool {
+        matches!(
+            self.0,
+            OutputProblem::Duplicate { .. }
+                | OutputProblem::Missing { .. }
+                | OutputProblem::Surplus { .. }
+                | OutputProblem::Width { .. }
+                | OutputProblem::UnknownSource { .. }
+                | OutputProblem::Encode { .. }
+        )
     }
 
     /// Wraps what the encoder of Parquet said while `path` was being written; what the system said stays
@@ -256,15 +315,15 @@ impl OutputError {
         match error {
             ParquetError::External(source) => match source.downcast::<io::Error>() {
                 Ok(source) => FileProblem::Write { path, source: *source }.into(),
-                Err(source) => OutputError::Encode { path, source },
+                Err(source) => OutputProblem::Encode { path, source }.into(),
             },
-            other => OutputError::Encode { path, source: Box::new(other) },
+            other => OutputProblem::Encode { path, source: Box::new(other) }.into(),
         }
     }
 
     /// Wraps what the decoder of Parquet said of the part at `path`.
     pub(crate) fn decoding(path: &Path, error: ParquetError) -> OutputError {
-        OutputError::Rows { path: path.to_path_buf(), source: Box::new(error) }
+        OutputProblem::Rows { path: path.to_path_buf(), source: Box::new(error) }.into()
     }
 
     /// Wraps what the system said while `path` was being written.
@@ -276,55 +335,88 @@ impl OutputError {
 
 impl From<FileProblem> for OutputError {
     fn from(problem: FileProblem) -> OutputError {
-        OutputError::File(FileError(problem))
+        OutputProblem::File(problem).into()
+    }
+}
+
+impl From<OutputProblem> for OutputError {
+    fn from(problem: OutputProblem) -> OutputError {
+        OutputError(problem)
+    }
+}
+
+impl From<OutputProblem> for Error {
+    fn from(problem: OutputProblem) -> Error {
+        Error::Output(problem.into())
+    }
+}
+
+impl From<HtmlError> for Error {
+    fn from(error: HtmlError) -> Error {
+        OutputProblem::Report(error).into()
+    }
+}
+
+impl From<HtmlError> for OutputError {
+    fn from(error: HtmlError) -> OutputError {
+        OutputProblem::Report(error).into()
     }
 }
 
 impl Hint for OutputError {
     fn hint(&self) -> Option<Cow<'_, str>> {
+        self.0.hint()
+    }
+}
+
+impl Hint for OutputProblem {
+    fn hint(&self) -> Option<Cow<'_, str>> {
         Some(match self {
-            OutputError::File(error) => return error.hint(),
-            OutputError::UnknownFormat { supported, .. } => format!("use one of {supported}").into(),
-            OutputError::IsInput { .. } | OutputError::IsModel { .. } => {
+            OutputProblem::File(error) => return error.hint(),
+            OutputProblem::UnknownFormat { supported, .. } => format!("use one of {supported}").into(),
+            OutputProblem::IsInput(_) | OutputProblem::IsModel { .. } => {
                 "give the output another name".into()
             }
-            OutputError::NoResidues { .. } => {
+            OutputProblem::NoResidues(_) => {
                 "use .parquet, .arrows, .safetensors or .h5, or another pooling".into()
             }
-            OutputError::NoStream { .. } => "write .npy or .arrows, or to a file".into(),
-            OutputError::NoDtype { .. } => "use float16 or float32, or .safetensors, which has it".into(),
-            OutputError::NoShard { .. } => {
-                "a run of one shard writes it, and a merge any other format".into()
+            OutputProblem::NoStream(_) => "write .npy or .arrows, or to a file".into(),
+            OutputProblem::NoDtype { .. } => "use float16 or float32, or .safetensors, which has it".into(),
+            OutputProblem::NoShard(_) => "a run of one shard writes it, and a merge any other format".into(),
+            OutputProblem::ShardOfPipe(_) => "give files; a plan divides what a URL names".into(),
+            OutputProblem::ShardName { .. } => {
+                "name it NAME.shard; a merge joins all shards to any format".into()
             }
-            OutputError::Overflow { .. } => "write float32, or bfloat16 to .safetensors".into(),
-            OutputError::NotAFile { .. } => {
+            OutputProblem::ShardDtype(_) => "choose the type where the shards are merged".into(),
+            OutputProblem::Report(error) => return error.hint(),
+            OutputProblem::Overflow { .. } => "write float32, or bfloat16 to .safetensors".into(),
+            OutputProblem::NotAFile { .. } => {
                 "the output is written aside and renamed when it is whole, so name a file in a directory"
                     .into()
             }
-            OutputError::Exists { .. } => "choose another name, or let it be replaced".into(),
-            OutputError::NotToStdout { .. } => "leave it out, or name a file or directory".into(),
-            OutputError::NotToStore { .. } => {
+            OutputProblem::Exists(_) => "choose another name, or let it be replaced".into(),
+            OutputProblem::NotToStdout { .. } => "leave it out, or name a file or directory".into(),
+            OutputProblem::NotToStore { .. } => {
                 "make a plan there instead: each of its parts that is complete is kept".into()
             }
-            OutputError::NoReport { .. } => "leave it out".into(),
-            OutputError::WhichFrames => "name the kind: nucleotide or protein".into(),
-            OutputError::KindOfFiles { .. } => "leave it out, or write to standard output".into(),
-            OutputError::Stdout { source } => match source.kind() {
+            OutputProblem::NoReport(_) => "leave it out".into(),
+            OutputProblem::WhichFrames => "name the kind: nucleotide or protein".into(),
+            OutputProblem::KindOfFiles(_) => "leave it out, or write to standard output".into(),
+            OutputProblem::Stdout(source) => match source.kind() {
                 ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
                     "the disk that it goes to is full: free some space, or name a file elsewhere".into()
                 }
                 _ => "look at what reads it, or name a file".into(),
             },
-            OutputError::Part { .. } => "resume the run, which checks every part".into(),
-            OutputError::Rows { .. } => "leave the part as it was written, or make it again".into(),
-            OutputError::Draw { .. }
-            | OutputError::Encode { .. }
-            | OutputError::Report(_)
-            | OutputError::Width { .. }
-            | OutputError::UnknownSource { .. }
-            | OutputError::Duplicate { .. }
-            | OutputError::Missing { .. }
-            | OutputError::Surplus { .. } => return None,
+            OutputProblem::Part { .. } => "resume the run, which checks every part".into(),
+            OutputProblem::Rows { .. } => "leave the part as it was written, or make it again".into(),
+            OutputProblem::Draw { .. }
+            | OutputProblem::Encode { .. }
+            | OutputProblem::Width { .. }
+            | OutputProblem::UnknownSource { .. }
+            | OutputProblem::Duplicate { .. }
+            | OutputProblem::Missing { .. }
+            | OutputProblem::Surplus { .. } => return None,
         })
     }
 }

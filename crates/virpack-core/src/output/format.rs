@@ -2,7 +2,7 @@
 
 use std::path::{Path, is_separator};
 
-use super::{OutputDtype, OutputError, is_stdout};
+use super::{OutputDtype, OutputError, OutputProblem, is_stdout};
 
 /// A format of embeddings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ impl OutputFormat {
     ///
     /// # Errors
     ///
-    /// Returns [`OutputError::UnknownFormat`] for any other extension.
+    /// Returns [`OutputError`] for any other extension.
     pub fn of(path: &Path) -> Result<OutputFormat, OutputError> {
         if is_stdout(path) {
             return Ok(OutputFormat::Npy);
@@ -55,7 +55,7 @@ impl OutputFormat {
         known.map(|(_, format)| *format).ok_or_else(|| {
             let all = Self::ALL.iter().filter(|(_, format)| *format != OutputFormat::Shard);
             let supported = all.map(|(name, _)| format!(".{name}")).collect::<Vec<_>>().join(", ");
-            OutputError::UnknownFormat { path: path.to_path_buf(), ending, supported }
+            OutputProblem::UnknownFormat { path: path.to_path_buf(), ending, supported }.into()
         })
     }
 
@@ -69,10 +69,10 @@ impl OutputFormat {
     /// `residues`.
     pub(super) fn check(self, dtype: OutputDtype, residues: bool) -> Result<(), OutputError> {
         if residues && self == OutputFormat::Npy {
-            return Err(OutputError::NoResidues { format: self });
+            return Err(OutputProblem::NoResidues(self).into());
         }
         if dtype == OutputDtype::Bf16 && self != OutputFormat::Safetensors {
-            return Err(OutputError::NoDtype { format: self, dtype });
+            return Err(OutputProblem::NoDtype { format: self, dtype }.into());
         }
         Ok(())
     }
@@ -81,7 +81,7 @@ impl OutputFormat {
     pub(super) fn check_stdout(self) -> Result<(), OutputError> {
         match self {
             OutputFormat::Npy | OutputFormat::Arrow => Ok(()),
-            format => Err(OutputError::NoStream { format }),
+            format => Err(OutputProblem::NoStream(format).into()),
         }
     }
 

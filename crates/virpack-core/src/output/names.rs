@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use virpack_seq::Input;
 
 use super::format::special_name;
-use super::{OutputError, OutputFormat, OutputOptions, is_stdout, row_store, safetensors};
+use super::{OutputError, OutputFormat, OutputOptions, OutputProblem, is_stdout, row_store, safetensors};
 use crate::files::{FileProblem, PendingFile, directory_of};
 use crate::files::{absent, place, scratch};
 use virpack_model::Location;
@@ -19,7 +19,7 @@ use virpack_model::guarded::FileIdentity;
 ///
 /// # Errors
 ///
-/// Returns the errors of [`create`](super::create), and [`OutputError::IsInput`].
+/// Returns the errors of [`create`](super::create), and [`OutputError`] for an output that is an input.
 pub(crate) fn check(
     path: &Path,
     options: &OutputOptions,
@@ -30,7 +30,7 @@ pub(crate) fn check(
     }
     let url = place::store_of(path)?;
     if let Some(what) = special_name(path) {
-        return Err(OutputError::NotAFile { path: path.to_path_buf(), what });
+        return Err(OutputProblem::NotAFile { path: path.to_path_buf(), what }.into());
     }
     let format = options.format.map_or_else(|| OutputFormat::of(path), Ok)?;
     format.check(options.dtype, options.residues)?;
@@ -61,7 +61,7 @@ fn check_stdout(options: &OutputOptions, inputs: &[Input]) -> Result<OutputForma
 ///
 /// # Errors
 ///
-/// Returns [`OutputError::IsInput`].
+/// Returns [`OutputError`] if standard output goes to an input.
 pub(crate) fn check_stdout_apart(inputs: &[Input]) -> Result<(), OutputError> {
     check_apart([Path::new("/dev/stdout")], inputs)
 }
@@ -136,7 +136,7 @@ pub(crate) fn check_all<'a>(
 ///
 /// # Errors
 ///
-/// Returns [`OutputError::IsInput`] for the first such output.
+/// Returns [`OutputError`] for the first such output.
 pub fn check_apart<'a>(
     outputs: impl IntoIterator<Item = &'a Path>,
     inputs: &[Input],
@@ -145,14 +145,14 @@ pub fn check_apart<'a>(
     // Two URLs are the same object if they are the same text.
     let is_url = |path: &&&Path| place::url_of(path).is_some();
     if let Some(path) = outputs.iter().filter(is_url).find(|path| inputs.iter().any(|i| i.path() == **path)) {
-        return Err(OutputError::IsInput { path: path.to_path_buf() });
+        return Err(OutputProblem::IsInput(path.to_path_buf()).into());
     }
     let files = inputs.iter().filter_map(|input| match input {
         Input::Path(path) => FileIdentity::of(path),
         Input::Stdin | Input::Object(_) => None,
     });
     match first_of(outputs, &files.collect::<Vec<_>>()) {
-        Some((path, _)) => Err(OutputError::IsInput { path: path.to_path_buf() }),
+        Some((path, _)) => Err(OutputProblem::IsInput(path.to_path_buf()).into()),
         None => Ok(()),
     }
 }
@@ -168,7 +168,9 @@ pub(crate) fn check_apart_from_models<'a>(
     });
     let (files, paths): (Vec<_>, Vec<_>) = files.unzip();
     match first_of(outputs, &files) {
-        Some((path, i)) => Err(OutputError::IsModel { path: path.to_path_buf(), file: paths[i].clone() }),
+        Some((path, i)) => {
+            Err(OutputProblem::IsModel { path: path.to_path_buf(), file: paths[i].clone() }.into())
+        }
         None => Ok(()),
     }
 }
@@ -189,8 +191,8 @@ fn first_of<'a>(
 ///
 /// # Errors
 ///
-/// Returns [`OutputError::NotAFile`], [`OutputError::Exists`], or [`OutputError::File`] if the system does
-/// not accept such a name or its directory cannot be read.
+/// Returns [`OutputError`] for a directory or a device, for a name that exists, for one that the system does not
+/// accept, and if its directory cannot be read.
 pub fn check_free(path: &Path, force: bool) -> Result<(), OutputError> {
     let what = match path.metadata() {
         Ok(metadata) if metadata.is_dir() => Some("a directory"),
@@ -198,13 +200,13 @@ pub fn check_free(path: &Path, force: bool) -> Result<(), OutputError> {
         _ => special_name(path),
     };
     if let Some(what) = what {
-        return Err(OutputError::NotAFile { path: path.to_path_buf(), what });
+        return Err(OutputProblem::NotAFile { path: path.to_path_buf(), what }.into());
     }
     if force {
         return Ok(());
     }
     absent(path).map_err(|source| match source.kind() {
-        ErrorKind::AlreadyExists => OutputError::Exists { path: path.to_path_buf() },
+        ErrorKind::AlreadyExists => OutputProblem::Exists(path.to_path_buf()).into(),
         _ => FileProblem::make(path, source).into(),
     })
 }

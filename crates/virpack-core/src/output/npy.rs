@@ -11,7 +11,7 @@ use std::path::Path;
 
 use super::destination::is_stdout;
 use super::records::RecordTable;
-use super::{Layout, OutputDtype, OutputError, Row, Table};
+use super::{Layout, OutputDtype, OutputError, OutputProblem, Row, Table};
 use crate::files::PendingFile;
 use crate::files::scratch;
 use crate::files::{StagedFiles, WriteBehind};
@@ -100,7 +100,7 @@ fn send(file: &mut File) -> Result<(), OutputError> {
     file.rewind().map_err(scratch::failed)?;
     let mut stdout = io::stdout().lock();
     let sent = io::copy(file, &mut stdout).and_then(|_| stdout.flush());
-    sent.map_err(|source| OutputError::Stdout { source })
+    Ok(sent.map_err(OutputProblem::Stdout)?)
 }
 
 /// Returns the header of an array of `rows` times `hidden` floats, `HEADER` bytes.

@@ -7,7 +7,7 @@ use virpack_seq::{Shard, SkippedRecord};
 
 use super::number_hash::NumberHash;
 use super::row_store::{RowStore, Slots};
-use super::{Entry, OutputError, Row};
+use super::{Entry, OutputError, OutputProblem, Row};
 
 /// Holds early results until all earlier ones have arrived.
 pub(crate) struct Order {
@@ -85,7 +85,7 @@ impl Order {
             return Ok(());
         }
         if record < self.next || self.waiting.contains_key(&record) {
-            return Err(OutputError::Duplicate { record, id: id.to_string() });
+            return Err(OutputProblem::Duplicate { record, id: id.to_string() }.into());
         }
         let mut kept = KEPT_AT_ONCE;
         self.advance(&mut kept, &mut hand_on)?;
@@ -143,7 +143,7 @@ impl Order {
             let waiting = self.waiting.keys().filter(|&&record| record < records).count() as u64;
             let delivered = self.next / self.step + waiting;
             let expected = records.saturating_sub(self.next % self.step).div_ceil(self.step);
-            return Err(OutputError::Missing { record: self.next, delivered, expected });
+            return Err(OutputProblem::Missing { record: self.next, delivered, expected }.into());
         }
         // Any number from `records` on that was passed on or waits is one too many.
         let surplus = match self.next.checked_sub(self.step) {
@@ -151,7 +151,7 @@ impl Order {
             _ => self.waiting.keys().min().copied(),
         };
         match surplus {
-            Some(record) => Err(OutputError::Surplus { record, expected: records }),
+            Some(record) => Err(OutputProblem::Surplus { record, expected: records }.into()),
             None => Ok(()),
         }
     }
@@ -225,7 +225,7 @@ mod tests {
             let n = records.len() as u64;
             let (order, _) = run(&records[1..], 64).unwrap();
             let error = order.finish(n).unwrap_err();
-            let lost = matches!(error, OutputError::Missing { record, delivered, expected }
+            let lost = matches!(error.0, OutputProblem::Missing { record, delivered, expected }
                 if record == records[0] && delivered == n - 1 && expected == n);
             prop_assert!(lost, "{}", error);
         }
@@ -234,7 +234,8 @@ mod tests {
     #[test]
     fn a_record_delivered_twice_is_named_whether_it_waits_or_has_passed() {
         for records in [[0, 1, 0], [2, 1, 2], [4, 9, 4]] {
-            let Err(OutputError::Duplicate { record, id }) = run(&records, 64).map(|_| ()) else {
+            let Err(OutputError(OutputProblem::Duplicate { record, id })) = run(&records, 64).map(|_| ())
+            else {
                 panic!("{records:?} passed")
             };
             assert_eq!((record, id), (records[0], format!("r{}", records[0])));
@@ -246,7 +247,7 @@ mod tests {
         for (records, surplus) in [(&[0, 1, 2][..], 2), (&[0, 1, 7], 7)] {
             let error = run(records, 64).unwrap().0.finish(2).unwrap_err();
             assert!(
-                matches!(error, OutputError::Surplus { record, expected: 2 } if record == surplus),
+                matches!(error.0, OutputProblem::Surplus { record, expected: 2 } if record == surplus),
                 "{error}"
             );
         }

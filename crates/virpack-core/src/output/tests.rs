@@ -187,7 +187,10 @@ fn an_unfinished_run_leaves_nothing_and_the_old_result_stays() {
         let mut out = create(&path, 1, options).unwrap();
         out.write(row(1, "a"), &[1.0]).unwrap();
         let error = out.finish(2).unwrap_err();
-        assert!(matches!(error, OutputError::Missing { record: 0, delivered: 1, expected: 2 }), "{error}");
+        assert!(
+            matches!(error.0, OutputProblem::Missing { record: 0, delivered: 1, expected: 2 }),
+            "{error}"
+        );
         assert_eq!(fs::read(&path).unwrap(), b"old");
     }
     assert_eq!(names(&directory), ["emb.h5", "emb.npy", "emb.parquet", "emb.safetensors"]);
@@ -208,7 +211,7 @@ fn an_existing_output_or_side_file_is_refused_and_force_leaves_none_of_the_old()
             let old = directory.path().join(name);
             fs::write(&old, "old").unwrap();
             let error = create(&path, 1, OutputOptions::default()).err().unwrap();
-            assert!(matches!(&error, OutputError::Exists { path } if *path == old), "{error}");
+            assert!(matches!(&error.0, OutputProblem::Exists(path) if *path == old), "{error}");
             assert_eq!(names(&directory), [name]);
             fs::remove_file(old).unwrap();
         }
@@ -255,7 +258,7 @@ fn a_name_taken_during_the_run_is_left_alone_and_the_result_kept() {
     out.write(row(0, "a"), &[1.0]).unwrap();
     fs::write(&path, "theirs").unwrap();
     let error = out.finish(1).unwrap_err();
-    let OutputError::File(FileError(FileProblem::Publish { path: named, kept, .. })) = &error else {
+    let OutputError(OutputProblem::File(FileProblem::Publish { path: named, kept, .. })) = &error else {
         panic!("{error}")
     };
     assert_eq!((named, kept.len()), (&path, 3));
@@ -274,7 +277,7 @@ fn the_asked_name_does_not_appear_when_a_table_beside_it_cannot() {
     out.skip(&skipped(1, 0)).unwrap();
     fs::create_dir(directory.path().join("emb.npy.skipped.tsv")).unwrap();
     let error = out.finish(2).unwrap_err();
-    let OutputError::File(FileError(FileProblem::Publish { path: named, kept, .. })) = &error else {
+    let OutputError(OutputProblem::File(FileProblem::Publish { path: named, kept, .. })) = &error else {
         panic!("{error}")
     };
     assert!(named.ends_with("emb.npy.skipped.tsv"), "{error}");
@@ -306,7 +309,7 @@ fn destinations_that_cannot_work_are_refused_at_once() {
     for (path, force) in special.into_iter().flat_map(|path| [(path, false), (path, true)]) {
         let options = OutputOptions { force, ..Default::default() };
         let error = create(Path::new(path), 1, options).err().unwrap();
-        assert!(matches!(error, OutputError::NotAFile { .. }), "{error}");
+        assert!(matches!(error.0, OutputProblem::NotAFile { .. }), "{error}");
     }
     assert!(create(&directory.path().join("emb.NPY"), 1, OutputOptions::default()).is_ok());
     assert_eq!(names(&directory), ["dir.npy", "file"]);
@@ -317,12 +320,12 @@ fn rows_that_do_not_fit_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     let mut out = create(&directory.path().join("emb.npy"), 2, two_sources()).unwrap();
     let error = out.write(row(0, "a"), &[1.0]).unwrap_err();
-    assert!(matches!(error, OutputError::Width { expected: 2, given: 1, .. }), "{error}");
+    assert!(matches!(error.0, OutputProblem::Width { expected: 2, given: 1, .. }), "{error}");
     let error = out.skip(&skipped(0, 2)).unwrap_err();
-    assert!(matches!(error, OutputError::UnknownSource { source_index: 2, sources: 2, .. }), "{error}");
+    assert!(matches!(error.0, OutputProblem::UnknownSource { source_index: 2, sources: 2, .. }), "{error}");
     out.write(row(0, "a"), &[1.0, 1.0]).unwrap();
     let error = out.skip(&skipped(0, 0)).unwrap_err();
-    assert!(matches!(error, OutputError::Duplicate { record: 0, .. }), "{error}");
+    assert!(matches!(error.0, OutputProblem::Duplicate { record: 0, .. }), "{error}");
 }
 
 #[test]

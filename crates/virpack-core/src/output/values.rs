@@ -4,7 +4,7 @@ use std::fmt;
 
 use half::{bf16, f16};
 
-use super::{OutputError, Row};
+use super::{OutputError, OutputProblem, Row};
 
 /// The type of the values in a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,7 +68,7 @@ impl OutputDtype {
 
     fn overflow(self, row: &Row, values: &[f32]) -> OutputError {
         let largest = values.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
-        OutputError::Overflow { id: row.id.to_string(), largest, dtype: self }
+        OutputProblem::Overflow { id: row.id.to_string(), largest, dtype: self }.into()
     }
 }
 

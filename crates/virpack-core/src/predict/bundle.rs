@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use super::DEFAULT_LENGTH;
+use super::{BundleProblem, DEFAULT_LENGTH};
 use crate::Error;
 use crate::verdict::RecordCalibration;
 use virpack_model::Location;
@@ -42,11 +42,11 @@ impl Bundle {
     ///
     /// # Errors
     ///
-    /// Returns [`Error::NoBundle`] if a model or every classifier is missing, and [`Error::Calibration`] or
+    /// Returns [`Error::Bundle`] if a model or every classifier is missing or the calibration is not valid, and
     /// [`Error::Model`] for a file that cannot be read.
     pub fn open(location: &Location) -> Result<Self, Error> {
         location.check()?;
-        let missing = |missing| Err(Error::NoBundle { path: location.path(), missing });
+        let missing = |missing| Err(BundleProblem::Incomplete { path: location.path(), missing }.into());
         if let Some(directory) = [NUCLEOTIDE, PROTEIN].iter().find(|name| !location.join(name).is_directory())
         {
             return missing(format!("directory {directory}"));
@@ -109,8 +109,8 @@ impl Bundle {
 
 fn read_calibration(location: &Location) -> Result<RecordCalibration, Error> {
     let bytes = location.read()?;
-    let wrong = |source| Error::Calibration { path: location.path(), source };
-    RecordCalibration::parse(&String::from_utf8_lossy(&bytes)).map_err(wrong)
+    let wrong = |source| BundleProblem::Calibration { path: location.path(), source };
+    Ok(RecordCalibration::parse(&String::from_utf8_lossy(&bytes)).map_err(wrong)?)
 }
 
 #[cfg(test)]

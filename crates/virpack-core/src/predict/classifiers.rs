@@ -2,8 +2,8 @@
 
 use virpack_seq::frames::Pair;
 
-use super::PredictOptions;
 use super::features::{Features, Rows};
+use super::{BundleProblem, PredictOptions};
 use crate::Error;
 use crate::calls::Scores;
 use virpack_model::ModelConfig;
@@ -28,7 +28,7 @@ impl Classifiers {
             && length != own
         {
             let paths = [frames.location().path(), other.location().path()];
-            return Err(Error::ClassifierLengths { paths, lengths: [length, own] });
+            return Err(BundleProblem::Lengths { paths, lengths: [length, own] }.into());
         }
         Ok(Classifiers { frames, nucleotides })
     }

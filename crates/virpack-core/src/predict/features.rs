@@ -6,6 +6,7 @@ use virpack_model::classifier::{Classifier, Towers};
 use virpack_seq::Alphabet;
 use virpack_seq::frames::{Chunk, ChunkReading, Pair, WholeChunk};
 
+use super::BundleProblem;
 use super::embedding::Embedding;
 use crate::Error;
 
@@ -100,15 +101,15 @@ impl Features {
         if frames.is_joint() {
             if !matches!(configs.nucleotide, ModelConfig::CodonConv(_)) {
                 let (path, family) = (frames.location().path(), configs.nucleotide.family());
-                return Err(Error::ClassifierFeatures { path, family });
+                return Err(BundleProblem::Features { path, family }.into());
             }
             let widths = Pair { nucleotide: Pool::MeanMax.width(widths.nucleotide), ..widths };
             let (width, expected) = (frames.input_width(), joint_width(widths));
             return match nucleotides {
-                Some(other) => Err(Error::ClassifierBeside { path: other.location().path() }),
+                Some(other) => Err(BundleProblem::Beside { path: other.location().path() }.into()),
                 None if width != expected => {
                     let path = frames.location().path();
-                    Err(Error::JointClassifierWidth { path, width, expected })
+                    Err(BundleProblem::JointWidth { path, width, expected }.into())
                 }
                 None => Ok(Features::Joint { widths }),
             };
@@ -117,11 +118,8 @@ impl Features {
         let takes = Pair { nucleotide: takes != Towers::Peptide, protein: takes != Towers::Nucleotide };
         match nucleotides {
             Some(other) if other.input_width() != widths.nucleotide => {
-                Err(Error::NucleotideClassifierWidth {
-                    path: other.location().path(),
-                    width: other.input_width(),
-                    nucleotide: widths.nucleotide,
-                })
+                let (path, width) = (other.location().path(), other.input_width());
+                Err(BundleProblem::NucleotideWidth { path, width, nucleotide: widths.nucleotide }.into())
             }
             _ => Ok(Features::Frames { takes, strands: nucleotides.is_some() }),
         }

@@ -20,7 +20,7 @@ use crate::devices::DeviceOptions;
 use crate::event::Event;
 use crate::files::NewDirectory;
 use crate::options::{Downloads, ModelSource, TokenBudget, downloads_setter, setters};
-use crate::output::{OutputError, check_all, check_apart, check_stdout_apart, is_stdout};
+use crate::output::{OutputProblem, check_all, check_apart, check_stdout_apart, is_stdout};
 use crate::resume::{CheckpointOptions, ResumeDir, SavedWork, Session};
 use crate::verdict::{ContigRule, RecordCalibration};
 
@@ -230,7 +230,7 @@ impl PredictOptions {
         check_apart(files.all(), inputs)?;
         match self.plot {
             Some(_) if !replace && files.calls.plots.exists() => {
-                Err(OutputError::Exists { path: files.calls.plots }.into())
+                Err(OutputProblem::Exists(files.calls.plots).into())
             }
             _ => Ok(()),
         }
@@ -245,7 +245,7 @@ impl PredictOptions {
             None if self.contigs.is_some() => ("contigs", "contigs.tsv is a file"),
             None => return Ok(check_stdout_apart(&self.inputs)?),
         };
-        Err(OutputError::NotToStdout { option, reason }.into())
+        Err(OutputProblem::NotToStdout { option, reason }.into())
     }
 
     /// Returns what an unfinished run into this directory has kept; `None` if it has finished nothing.

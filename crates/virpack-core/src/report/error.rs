@@ -5,10 +5,36 @@ use std::path::PathBuf;
 
 use virpack_seq::{Hint, shown_path};
 
-/// Why a finished run cannot be judged again.
+use crate::Error;
+
+/// An error of a finished run that is judged again.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ReportError {
+#[error(transparent)]
+pub struct ReportError(#[from] ReportProblem);
+
+impl ReportError {
+    /// Returns whether an input is not the one that the run read, or cannot be read.
+    #[must_use]
+    pub fn is_input(&self) -> bool {
+        matches!(self.0, ReportProblem::Input { .. })
+    }
+}
+
+impl Hint for ReportError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        self.0.hint()
+    }
+}
+
+impl From<ReportProblem> for Error {
+    fn from(problem: ReportProblem) -> Error {
+        Error::Report(problem.into())
+    }
+}
+
+/// The problem, with the facts that are needed to correct it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReportProblem {
     /// A directory without `run.json` of `predict`.
     #[error(
         "{} is not the directory of a complete run: {} {problem}",
@@ -43,12 +69,12 @@ pub enum ReportError {
     },
 }
 
-impl Hint for ReportError {
+impl Hint for ReportProblem {
     fn hint(&self) -> Option<Cow<'_, str>> {
         Some(Cow::Borrowed(match self {
-            ReportError::NoRun { .. } => "name a directory that a run of `predict` has completed",
-            ReportError::Table { .. } => "the tables were changed after the run: run `predict` again",
-            ReportError::Input { .. } => {
+            ReportProblem::NoRun { .. } => "name a directory that a run of `predict` has completed",
+            ReportProblem::Table { .. } => "the tables were changed after the run: run `predict` again",
+            ReportProblem::Input { .. } => {
                 "put the input back, in the directory that the run was started in, or leave out the files of \
                  sequences"
             }

@@ -2,7 +2,7 @@
 
 use virpack_seq::{Frame, Input};
 
-use super::ReportError;
+use super::ReportProblem;
 use super::table::Table;
 use crate::calls::{RecordFacts, ScoredChunk, ScoredFrame, Status, source_names};
 use crate::predict::Files;
@@ -37,7 +37,7 @@ pub(super) struct EvidenceTables {
 }
 
 impl EvidenceTables {
-    pub(super) fn open(files: &Files, inputs: &[Input]) -> Result<Self, ReportError> {
+    pub(super) fn open(files: &Files, inputs: &[Input]) -> Result<Self, ReportProblem> {
         let sources = source_names(inputs);
         // The column exists with several inputs only; otherwise nothing is read from it.
         let source = if sources.is_empty() { "sequence_id" } else { "source" };
@@ -60,7 +60,7 @@ impl EvidenceTables {
     }
 
     /// Returns the next record and its chunks; None after the last one.
-    pub(super) fn next(&mut self) -> Result<Option<(RecordFacts, Vec<ScoredChunk>)>, ReportError> {
+    pub(super) fn next(&mut self) -> Result<Option<(RecordFacts, Vec<ScoredChunk>)>, ReportProblem> {
         if !self.sequences.next()? {
             self.chunks.expect_end()?;
             self.frames.expect_end()?;
@@ -82,7 +82,7 @@ impl EvidenceTables {
     }
 
     /// Returns the next chunk, which must have this number, from 1, in this record.
-    fn chunk(&mut self, record: u64, number: u64) -> Result<ScoredChunk, ReportError> {
+    fn chunk(&mut self, record: u64, number: u64) -> Result<ScoredChunk, ReportProblem> {
         let row = &mut self.chunks;
         row.expect_next()?;
         row.expect(CHUNK_RECORD, record)?;
@@ -109,7 +109,7 @@ impl EvidenceTables {
 }
 
 /// Returns the number of the input in a row of `sequences.tsv`; 0 if there is one input.
-fn source(row: &Table<6>, sources: &[String]) -> Result<u32, ReportError> {
+fn source(row: &Table<6>, sources: &[String]) -> Result<u32, ReportProblem> {
     if sources.is_empty() {
         return Ok(0);
     }
@@ -119,7 +119,7 @@ fn source(row: &Table<6>, sources: &[String]) -> Result<u32, ReportError> {
 }
 
 /// Returns the next frame, which must belong to this chunk of this record.
-fn frame(row: &mut Table<7>, record: u64, chunk: u64) -> Result<ScoredFrame, ReportError> {
+fn frame(row: &mut Table<7>, record: u64, chunk: u64) -> Result<ScoredFrame, ReportProblem> {
     row.expect_next()?;
     row.expect(FRAME_RECORD, record)?;
     row.expect(CHUNK, chunk)?;

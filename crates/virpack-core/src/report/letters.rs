@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use virpack_seq::reader::{ReadOptions, open_with};
 use virpack_seq::{Input, ReadLimits, Record, Records, escaped};
 
-use super::{FinishedRun, ReportError};
+use super::{FinishedRun, ReportProblem};
 use crate::Error;
 use crate::calls::RecordFacts;
 
@@ -23,8 +23,10 @@ impl Letters {
     pub(super) fn open(run: &FinishedRun, limits: ReadLimits) -> Result<Self, Error> {
         let mut expected = VecDeque::new();
         for (input, checksum) in run.inputs.iter().zip(run.checksums()) {
-            let wrong =
-                |problem: &str| ReportError::Input { input: input.to_string(), problem: problem.to_owned() };
+            let wrong = |problem: &str| ReportProblem::Input {
+                input: input.to_string(),
+                problem: problem.to_owned(),
+            };
             if *input == Input::Stdin {
                 return Err(wrong("cannot be read twice").into());
             }
@@ -71,9 +73,9 @@ impl Letters {
         Ok(())
     }
 
-    fn changed(&self, input: usize) -> ReportError {
+    fn changed(&self, input: usize) -> ReportProblem {
         let input = self.inputs.get(input).map(ToString::to_string).unwrap_or_default();
-        ReportError::Input {
+        ReportProblem::Input {
             input,
             problem: "is not what the run has read: its contents have changed".to_owned(),
         }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 use virpack_seq::{Input, read_small};
 
-use super::ReportError;
+use super::ReportProblem;
 use crate::Error;
 use crate::calls::{CallFiles, CallOptions, Compat, RecordScoring};
 use crate::identity::Identity;
@@ -37,14 +37,14 @@ impl FinishedRun {
     ///
     /// # Errors
     ///
-    /// [`ReportError::NoRun`].
+    /// [`Error::Report`] for a directory without a complete run.
     pub fn open(directory: impl Into<PathBuf>) -> Result<Self, Error> {
         let directory = directory.into();
         if is_stdout(&directory) {
             return Err(of_standard_output());
         }
         let path = Files::in_directory(&directory).run_json;
-        let wrong = |problem: String| ReportError::NoRun {
+        let wrong = |problem: String| ReportProblem::NoRun {
             directory: directory.clone(),
             file: path.clone(),
             problem,
@@ -153,7 +153,7 @@ fn contig_rule(named: &Value) -> Option<ContigRule> {
 /// Returns the error for standard output, which cannot be read again.
 pub(super) fn of_standard_output() -> Error {
     let problem = "is standard output, which cannot be read again".to_owned();
-    ReportError::NoRun { directory: "-".into(), file: "-".into(), problem }.into()
+    ReportProblem::NoRun { directory: "-".into(), file: "-".into(), problem }.into()
 }
 
 /// Returns the calibration of a run, if it has one.
@@ -162,7 +162,7 @@ fn calibration(directory: &Path, facts: &Map<String, Value>) -> Result<Option<Re
     let Some(expected) = expected.filter(|expected| !expected.is_null()) else { return Ok(None) };
     let file = CallFiles::in_directory(directory).calibration;
     let wrong =
-        |problem| ReportError::NoRun { directory: directory.to_path_buf(), file: file.clone(), problem };
+        |problem| ReportProblem::NoRun { directory: directory.to_path_buf(), file: file.clone(), problem };
     let text = read_small(&file, LARGEST).map_err(|error| wrong(cannot_be_read(&error)))?;
     let calibration = RecordCalibration::parse(&String::from_utf8_lossy(&text));
     let calibration = calibration.map_err(|error| wrong(format!("is damaged: {error}")))?;

@@ -12,7 +12,9 @@ use super::complete::CompleteRun;
 use super::earlier_parts::{EarlierParts, read_all};
 use super::log::{Log, Logging, MakeManifest};
 use super::manifest::{Manifest, Part};
-use super::{CheckpointOptions, FolderProblem, Parts, ResumeError, ResumeSummary, RunId, SavedWork, Unit};
+use super::{
+    CheckpointOptions, FolderProblem, OtherRun, Parts, ResumeError, ResumeSummary, RunId, SavedWork, Unit,
+};
 use crate::Error;
 use crate::files::{FileProblem, NewDirectory, PendingFile, cleanup, remove_leftovers};
 use crate::identity::{Identity, IdentityDifference};
@@ -193,9 +195,7 @@ impl ExistingRun {
             place.sweep();
         }
         match &manifest {
-            Some(manifest) if !options.resume => {
-                Err(ResumeError::Unfinished { saved: place.saved_in(manifest) })
-            }
+            Some(manifest) if !options.resume => Err(ResumeError::Unfinished(place.saved_in(manifest))),
             _ => {
                 let is_looked_for = options.resume && !replace && manifest.is_none();
                 let complete = is_looked_for.then(|| CompleteRun::read(&place.report)).flatten();
@@ -213,7 +213,7 @@ impl ExistingRun {
         let existing = ExistingRun::look(place, CheckpointOptions::default().resume(true), false)?;
         match &existing.manifest {
             Some(manifest) if !manifest.publishing || manifest.numbers().next().is_some() => {
-                Err(ResumeError::Unfinished { saved: existing.place.saved_in(manifest) })
+                Err(ResumeError::Unfinished(existing.place.saved_in(manifest)))
             }
             _ => Ok(existing),
         }
@@ -403,5 +403,5 @@ fn refuse(differences: Vec<IdentityDifference>, folder: &Path) -> Result<(), Res
     if differences.is_empty() {
         return Ok(());
     }
-    Err(ResumeError::AnotherRun { folder: folder.to_path_buf(), differences })
+    Err(ResumeError::AnotherRun(OtherRun { path: folder.to_path_buf(), differences }))
 }

@@ -14,7 +14,7 @@ use super::RunId;
 use super::manifest::Part;
 use super::part_entry::EntryHead;
 use crate::files::HashingReader;
-use crate::output::{EarlierRows, Entry, OutputError};
+use crate::output::{EarlierRows, Entry, OutputError, OutputProblem};
 use virpack_model::guarded;
 
 const BUFFER: usize = 1 << 20;
@@ -165,7 +165,7 @@ pub(super) fn read_all(folder: &Path, run: RunId, part: &Part) -> Result<Vec<(u6
 
 fn read_error(path: &Path) -> impl Fn(io::Error) -> OutputError + use<> {
     let path = path.to_path_buf();
-    move |source| OutputError::Part { path: path.clone(), source }
+    move |source| OutputProblem::Part { path: path.clone(), source }.into()
 }
 
 /// Returns the numbers in a part, or what is wrong with it.

@@ -14,47 +14,24 @@ use crate::identity::IdentityDifference;
 #[non_exhaustive]
 pub enum ResumeError {
     /// An unfinished run exists, and neither resuming nor starting again was asked for.
-    #[error(
-        "{} holds {saved} of a run that was interrupted", shown_path(&saved.folder)
-    )]
-    Unfinished {
-        /// What is there.
-        saved: SavedWork,
-    },
+    #[error("{} holds {} of a run that was interrupted", shown_path(&.0.folder), .0)]
+    Unfinished(SavedWork),
     /// The parts are of a run that makes other rows.
-    #[error("{} holds parts of another run:\n  {}", shown_path(folder), lines(differences))]
-    AnotherRun {
-        /// The folder of parts.
-        folder: PathBuf,
-        /// What differs.
-        differences: Vec<IdentityDifference>,
-    },
-    /// The output is whole: there is nothing to go on with, and nothing left to do.
-    #[error("the output is complete already: {} describes this run", shown_path(report))]
-    Complete {
-        /// The report of the run that made it.
-        report: PathBuf,
-    },
-    /// The output is whole, and another run's.
-    #[error("{} describes another run, which is complete:\n  {}", shown_path(report), lines(differences))]
-    AnotherOutput {
-        /// The report of the run that made it.
-        report: PathBuf,
-        /// What differs.
-        differences: Vec<IdentityDifference>,
-    },
-    /// The output is whole, of the same scores, and calls other records viral or has other files.
+    #[error("{} holds parts of another run:\n  {}", shown_path(&.0.path), lines(&.0.differences))]
+    AnotherRun(OtherRun),
+    /// The output is complete: nothing is left to do. The path is that of the report of the run that made it.
+    #[error("the output is complete already: {} describes this run", shown_path(.0))]
+    Complete(PathBuf),
+    /// The output is complete, and another run's.
+    #[error("{} describes another run, which is complete:\n  {}", shown_path(&.0.path), lines(&.0.differences))]
+    AnotherOutput(OtherRun),
+    /// The output is complete, of the same scores, and calls other records viral or has other files.
     #[error(
         "{} describes a run of the same scores, which is complete:\n  {}",
-        shown_path(report),
-        lines(differences)
+        shown_path(&.0.path),
+        lines(&.0.differences)
     )]
-    OtherCalls {
-        /// The report of the run that made it.
-        report: PathBuf,
-        /// What differs.
-        differences: Vec<IdentityDifference>,
-    },
+    OtherCalls(OtherRun),
     /// The directory of parts is not one of this run alone.
     #[error(transparent)]
     Folder(FolderError),
@@ -67,11 +44,8 @@ pub enum ResumeError {
         reason: String,
     },
     /// Parts that another version of virpack has written.
-    #[error("{} holds parts in the format of another version of virpack", shown_path(folder))]
-    Version {
-        /// The folder of parts.
-        folder: PathBuf,
-    },
+    #[error("{} holds parts in the format of another version of virpack", shown_path(.0))]
+    Version(PathBuf),
     /// Inputs that are gone once they were read.
     #[error("a resumed run reads its inputs again from the beginning, and {input} is a pipe, stdin or a URL")]
     Pipe {
@@ -80,21 +54,29 @@ pub enum ResumeError {
     },
 }
 
+/// A run with other settings than this one.
+#[derive(Debug)]
+pub struct OtherRun {
+    /// Its folder of parts, or its report.
+    pub(super) path: PathBuf,
+    pub(super) differences: Vec<IdentityDifference>,
+}
+
 impl Hint for ResumeError {
     fn hint(&self) -> Option<Cow<'_, str>> {
         Some(Cow::Borrowed(match self {
-            ResumeError::Complete { .. } => return None,
-            ResumeError::Unfinished { .. } => "resume it, or replace it and start again",
-            ResumeError::AnotherRun { .. } => {
+            ResumeError::Complete(_) => return None,
+            ResumeError::Unfinished(_) => "resume it, or replace it and start again",
+            ResumeError::AnotherRun(_) => {
                 "the same inputs, model and options resume it; a run that replaces it starts again"
             }
-            ResumeError::AnotherOutput { .. } => "choose another name, or let it be replaced",
-            ResumeError::OtherCalls { .. } => "judge it again: nothing has to be computed for that",
+            ResumeError::AnotherOutput(_) => "choose another name, or let it be replaced",
+            ResumeError::OtherCalls(_) => "judge it again: nothing has to be computed for that",
             ResumeError::Folder(error) => return error.hint(),
             ResumeError::Manifest { .. } => {
                 "what is finished cannot be known without it: start again, and let it be replaced"
             }
-            ResumeError::Version { .. } => {
+            ResumeError::Version(_) => {
                 "resume with the version that made them, or start again, and let them be replaced"
             }
             ResumeError::Pipe { .. } => {

@@ -127,7 +127,7 @@ impl Manifest {
             Some(Manifest { run, identity, token_budgets, parts: parts()?, under_way, publishing })
         };
         if value.get("run").is_some() && value.get("format").and_then(Value::as_u64) != Some(FORMAT) {
-            return Err(ResumeError::Version { folder: folder.to_owned() });
+            return Err(ResumeError::Version(folder.to_owned()));
         }
         if value.get(SUM).and_then(Value::as_str) != Some(&*sum_without(&value)) {
             return Err(damaged(

@@ -66,7 +66,7 @@ impl RecordCalibration {
     ///
     /// [`CalibrationError`] for text that is not JSON, for missing and for unknown members, and for numbers
     /// that give a score which decreases with the evidence.
-    pub fn parse(text: &str) -> Result<Self, CalibrationError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, CalibrationError> {
         let mut facts = Facts::parse(text)?;
         let model = facts.text("model")?;
         facts.text("made_by")?;

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 /// The problem of a calibration file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum CalibrationError {
+pub(crate) enum CalibrationError {
     /// The text is not JSON.
     #[error("the calibration of records is not JSON: {0}")]
     NotJson(String),

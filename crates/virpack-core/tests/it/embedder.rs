@@ -111,7 +111,7 @@ fn a_complete_output_is_not_computed_again_and_no_file_of_the_model_is_replaced(
     embedder.write(&run, &CancelToken::new(), |_| ()).unwrap();
     let resume = run.clone().checkpoint(virpack_core::CheckpointOptions::default().resume(true));
     let error = embedder.write(&resume, &CancelToken::new(), |_| ()).unwrap_err();
-    assert!(matches!(error, Error::Resume(virpack_core::ResumeError::Complete { .. })), "{error}");
+    assert!(matches!(error, Error::Resume(virpack_core::ResumeError::Complete(_))), "{error}");
     // As `embed` does: by the identity, which has the checksums of the loaded model.
     let other = self::embedder(options().layer(0));
     let error = other.write(&resume, &CancelToken::new(), |_| ()).unwrap_err();
@@ -119,7 +119,7 @@ fn a_complete_output_is_not_computed_again_and_no_file_of_the_model_is_replaced(
     let weights = model().join("model.safetensors");
     let run = run.output(&weights).force(true).format(virpack_core::output::OutputFormat::Safetensors);
     let error = embedder.write(&run, &CancelToken::new(), |_| ()).unwrap_err();
-    assert!(matches!(error, Error::Output(virpack_core::output::OutputError::IsModel { .. })), "{error}");
+    assert!(error.to_string().contains("a file of a model that this run uses"), "{error}");
 }
 
 #[test]

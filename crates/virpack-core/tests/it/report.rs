@@ -157,12 +157,12 @@ fn a_complete_run_with_other_calls_differs_from_another_run() {
         Err(Error::Resume(error)) => error,
         other => panic!("{other:?}"),
     };
-    assert!(matches!(end(&resumed), ResumeError::Complete { .. }));
+    assert!(matches!(end(&resumed), ResumeError::Complete(_)));
     let drawn = resumed.clone().plot(Some(DRAW)).calls(strict());
-    assert!(matches!(end(&drawn), ResumeError::OtherCalls { .. }));
-    assert!(matches!(end(&drawn.clone().min_length(31)), ResumeError::AnotherOutput { .. }));
+    assert!(matches!(end(&drawn), ResumeError::OtherCalls(_)));
+    assert!(matches!(end(&drawn.clone().min_length(31)), ResumeError::AnotherOutput(_)));
     again(&output, |options| options.plot(Some(DRAW)).calls(strict())).unwrap();
-    assert!(matches!(end(&drawn), ResumeError::Complete { .. }));
+    assert!(matches!(end(&drawn), ResumeError::Complete(_)));
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn sequences_come_from_the_inputs_as_they_were() {
             None => fs::remove_file(&inputs[1]).unwrap(),
         }
         let error = report_error(again(&output, relaxed));
-        assert!(matches!(error, ReportError::Input { .. }), "{error:?}");
+        assert!(error.is_input(), "{error:?}");
         assert!(error.to_string().contains("two.fa") && error.to_string().contains(expected), "{error}");
         assert!(error.hint().unwrap().contains("files of sequences"));
         assert_same(&all_files(&output), &before);
@@ -253,7 +253,10 @@ fn tables_that_were_changed_are_refused_with_their_line() {
     let error = changed("record_calibration.json", &|text| text.replacen('{', "{ ", 1));
     assert!(error.contains("is not the one that the run has used"), "{error}");
     let error = report_error(again(folder.path(), |options| options));
-    assert!(matches!(error, ReportError::NoRun { .. }) && error.hint().is_some(), "{error}");
+    assert!(
+        error.to_string().contains("not the directory of a complete run") && error.hint().is_some(),
+        "{error}"
+    );
 }
 
 #[test]
@@ -303,7 +306,7 @@ fn what_an_unfinished_run_has_kept_is_left_alone() {
     });
     assert!(matches!(stopped, Err(Error::Interrupted { kept: Some(_) })), "{stopped:?}");
     let error = again(&output, |options| options).unwrap_err();
-    assert!(matches!(error, Error::Resume(ResumeError::Unfinished { .. })), "{error}");
+    assert!(matches!(error, Error::Resume(ResumeError::Unfinished(_))), "{error}");
     assert!(output.join("run.partial").exists());
 }
 

@@ -3,7 +3,7 @@
 use super::flag;
 use virpack_core::Error;
 use virpack_core::ResumeError;
-use virpack_core::output::OutputError;
+use virpack_core::output::OutputErrorKind;
 use virpack_seq::shown_path;
 
 /// Returns what happened, with the names of options; None if the library's message names no option.
@@ -20,24 +20,28 @@ pub(super) fn of(error: &Error) -> Option<String> {
              windows can have any number of them"
                 .to_owned()
         }
-        Error::ShardOfPipe { input } => {
-            format!("--shard deals out files, and {input} is a pipe or a URL")
-        }
         Error::Resume(ResumeError::Pipe { input }) => format!(
             "--resume reads the inputs again from their beginning, and {input} is a pipe, stdin or a URL"
         ),
-        Error::Output(OutputError::NoResidues { format }) => format!(
+        Error::Output(error) => return of_output(error.kind()),
+        _ => return None,
+    })
+}
+
+fn of_output(kind: OutputErrorKind<'_>) -> Option<String> {
+    Some(match kind {
+        OutputErrorKind::NoResidues(format) => format!(
             ".{} holds one row a record, and --pool none gives each record as many rows as it has residues",
             format.ending()
         ),
-        Error::Output(OutputError::NotToStdout { option, reason }) => {
+        OutputErrorKind::NotToStdout(option, reason) => {
             format!("{} does not go with -o -: {reason}", flag(option))
         }
-        Error::Output(OutputError::NotToStore { option, reason }) => {
+        OutputErrorKind::NotToStore(option, reason) => {
             format!("{} does not go with an output in a store: {reason}", flag(option))
         }
-        Error::Output(OutputError::WhichFrames) => "-o - takes one of the two files".to_owned(),
-        Error::Output(OutputError::KindOfFiles { prefix }) => {
+        OutputErrorKind::WhichFrames => "-o - takes one of the two files".to_owned(),
+        OutputErrorKind::KindOfFiles(prefix) => {
             format!("--kind chooses what goes to standard output, and {} names files", shown_path(prefix))
         }
         _ => return None,

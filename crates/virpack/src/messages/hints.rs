@@ -10,10 +10,9 @@ use virpack_core::ResumeError;
 use virpack_core::device::{DeviceError, Remedy, Unavailable};
 use virpack_core::model::hub::HubError;
 use virpack_core::model::{ModelError, mini};
-use virpack_core::output::OutputError;
+use virpack_core::output::{OutputError, OutputErrorKind};
 use virpack_core::plan::PlanError;
-use virpack_core::report::ReportError;
-use virpack_core::{Error, Hint};
+use virpack_core::{DeviceChoiceError, Error, Hint};
 use virpack_seq::{InputError, SeqError, shown_path};
 
 type Words<'a> = Option<Cow<'a, str>>;
@@ -23,38 +22,23 @@ pub(super) fn of(error: &Error) -> Words<'_> {
     let words: Cow<'_, str> = match error {
         Error::Model(error) => return of_model(error),
         Error::Device(error) => return of_device(error),
-        Error::Unavailable { why, .. } => return of_unavailable(why),
+        Error::DeviceChoice(error) => return of_device_choice(error),
         Error::Seq(error) => return of_seq(error),
         Error::Output(error) => return of_output(error),
         Error::Resume(error) => return of_resume(error),
         Error::Merge(error) => return of_merge(error),
         Error::Plan(error) => return of_plan(error),
-        Error::NucleotideClassifierWidth { .. } => {
-            "--nucleotide-classifier scores chunks without an open frame, by the nucleotide model alone".into()
-        }
-        Error::ClassifierFeatures { .. } | Error::JointClassifierWidth { .. } => {
-            "--model names a directory of models and classifiers that were trained together".into()
-        }
-        Error::ClassifierBeside { .. } => "leave --nucleotide-classifier out".into(),
-        Error::NoBundle { .. } => {
+        Error::Bundle(error) if error.is_incomplete() => {
             "--model names a directory with the models peptide/ and nucleotide/ and their classifiers, \
              classifier_500.safetensors and nucleotide_classifier_500.safetensors; single models are named by \
              --protein-model and --nucleotide-model, with --classifier"
                 .into()
         }
-        Error::Report(ReportError::Input { .. }) => {
+        Error::Report(error) if error.is_input() => {
             "put the input back and run this where `virpack predict` was run, or leave the FASTA files out \
              with --no-fasta"
                 .into()
         }
-        Error::CpuDtype { auto: true, .. } => {
-            "give --dtype bf16, or leave it out; `virpack devices` says why no GPU was taken".into()
-        }
-        Error::CpuDtype { auto: false, .. } => {
-            "give --dtype bf16, leave it out, or name a GPU with --device".into()
-        }
-        Error::ShardName { .. } => "name it NAME.shard; `virpack merge` joins all shards to any format".into(),
-        Error::ShardDtype { .. } => "give --dtype-out to `virpack merge`".into(),
         Error::Hung { .. } => "see `nvidia-smi` and the system's log; --device-timeout sets the seconds".into(),
         Error::ResidueWindows => {
             "raise --max-length instead, or use --long-records truncate, skip or error".into()
@@ -101,6 +85,17 @@ fn of_device(error: &DeviceError) -> Words<'_> {
 /// Returns what to do about a device without enough memory.
 pub(super) fn smaller_batches() -> &'static str {
     "ask for smaller batches with --token-budget"
+}
+
+fn of_device_choice(error: &DeviceChoiceError) -> Words<'_> {
+    match (error.unavailable(), error.is_dtype_of_auto()) {
+        (Some(why), _) => of_unavailable(why),
+        (None, Some(true)) => {
+            Some("give --dtype bf16, or leave it out; `virpack devices` says why no GPU was taken".into())
+        }
+        (None, Some(false)) => Some("give --dtype bf16, leave it out, or name a GPU with --device".into()),
+        (None, None) => error.hint(),
+    }
 }
 
 /// Returns what to do about a device that cannot be used.
@@ -167,33 +162,33 @@ fn of_input(error: &InputError) -> Words<'_> {
 
 /// Returns what to do about an output.
 pub(super) fn of_output(error: &OutputError) -> Words<'_> {
-    Some(Cow::Borrowed(match error {
-        OutputError::File(error) if error.is_scratch() => {
+    Some(Cow::Borrowed(match error.kind() {
+        OutputErrorKind::Scratch => {
             "set TMPDIR to a directory with room for all of them, or name a file with -o"
         }
-        OutputError::NoResidues { .. } => "use .parquet, .arrows, .safetensors or .h5, or another --pool",
-        OutputError::NoStream { .. } => "--format npy or --format arrow, or name a file with -o",
-        OutputError::NoDtype { .. } => "use --dtype-out f16 or f32, or .safetensors, which has it",
-        OutputError::NoShard { .. } => {
+        OutputErrorKind::NoResidues(_) => "use .parquet, .arrows, .safetensors or .h5, or another --pool",
+        OutputErrorKind::NoStream => "--format npy or --format arrow, or name a file with -o",
+        OutputErrorKind::NoDtype => "use --dtype-out f16 or f32, or .safetensors, which has it",
+        OutputErrorKind::NoShard => {
             "`virpack embed --shard I/N` writes shards, `virpack merge` any other format"
         }
-        OutputError::Overflow { .. } => "write float32 (leave --dtype-out out), or bfloat16 to .safetensors",
-        OutputError::Exists { .. } => REPLACE,
-        OutputError::NotToStdout { .. } => "leave it out, or name a file or directory with -o",
-        OutputError::NotToStore { .. } => {
+        OutputErrorKind::Overflow => "write float32 (leave --dtype-out out), or bfloat16 to .safetensors",
+        OutputErrorKind::Exists => REPLACE,
+        OutputErrorKind::NotToStdout(..) => "leave it out, or name a file or directory with -o",
+        OutputErrorKind::NotToStore(..) => {
             "`virpack plan INPUT... -o s3://BUCKET/DIR` keeps each part that is complete"
         }
-        OutputError::NoReport { .. } => "leave --report out",
-        OutputError::WhichFrames => "add --kind nucleotide or --kind protein",
-        OutputError::KindOfFiles { .. } => "leave it out, or use -o -",
-        OutputError::Part { .. } => "run again with --resume, which checks every part",
-        OutputError::Stdout { source } => match source.kind() {
+        OutputErrorKind::NoReport => "leave --report out",
+        OutputErrorKind::WhichFrames => "add --kind nucleotide or --kind protein",
+        OutputErrorKind::KindOfFiles(_) => "leave it out, or use -o -",
+        OutputErrorKind::Part => "run again with --resume, which checks every part",
+        OutputErrorKind::Stdout(kind) => match kind {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
                 "the disk that it goes to is full: free some space, or name a file elsewhere with -o"
             }
             _ => "look at what reads it, or name a file with -o",
         },
-        neutral => return neutral.hint(),
+        _ => return error.hint(),
     }))
 }
 
@@ -201,16 +196,16 @@ const REPLACE: &str = "choose another name, or replace it with --force";
 
 fn of_resume(error: &ResumeError) -> Words<'_> {
     Some(Cow::Borrowed(match error {
-        ResumeError::Unfinished { .. } => "continue with --resume, or start again with --force",
-        ResumeError::AnotherRun { .. } => {
+        ResumeError::Unfinished(_) => "continue with --resume, or start again with --force",
+        ResumeError::AnotherRun(_) => {
             "with the same inputs, model and options --resume resumes it; --force without it starts again"
         }
-        ResumeError::AnotherOutput { .. } => REPLACE,
-        ResumeError::OtherCalls { .. } => "`virpack report` makes its files again, without computing",
+        ResumeError::AnotherOutput(_) => REPLACE,
+        ResumeError::OtherCalls(_) => "`virpack report` makes its files again, without computing",
         ResumeError::Manifest { .. } => {
             "what is finished cannot be known without it: start again with --force"
         }
-        ResumeError::Version { .. } => "resume with the version that made them, or start again with --force",
+        ResumeError::Version(_) => "resume with the version that made them, or start again with --force",
         ResumeError::Pipe { .. } => "give files, or leave --resume out and start again",
         neutral => return neutral.hint(),
     }))

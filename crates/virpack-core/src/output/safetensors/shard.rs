@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::{Layout, OutputDtype};
 use crate::files::{PendingFile, WriteBehind};
-use crate::output::{OutputError, about};
+use crate::output::{OutputError, OutputProblem, about};
 
 /// The most bytes of data held in memory.
 const HELD: usize = 8 << 20;
@@ -43,7 +43,7 @@ impl Shard {
         let about = Value::Object(about::object(&layout.about)).to_string();
         if about.len() > ABOUT {
             let source = format!("facts about the run in {} bytes, and room for {ABOUT}", about.len()).into();
-            return Err(OutputError::Encode { path: target.to_path_buf(), source });
+            return Err(OutputProblem::Encode { path: target.to_path_buf(), source }.into());
         }
         let (pending, file) = PendingFile::create(target)?;
         let out = WriteBehind::new(file);

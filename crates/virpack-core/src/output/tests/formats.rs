@@ -346,7 +346,7 @@ fn a_record_without_rows_or_with_half_a_row_is_refused() {
     let options = options(OutputFormat::H5, OutputDtype::F32, true);
     let mut out = create(&directory.path().join("emb"), 2, options).unwrap();
     for values in [&[][..], &[1.0], &[1.0; 3]] {
-        assert!(matches!(out.write(row(0, "a"), values), Err(OutputError::Width { .. })));
+        assert!(matches!(out.write(row(0, "a"), values), Err(OutputError(OutputProblem::Width { .. }))));
     }
     out.write(row(0, "a"), &[1.0; 4]).unwrap();
 }
@@ -357,7 +357,7 @@ fn facts_that_have_no_room_are_refused_before_the_first_record() {
     let metadata = vec![("virpack.model".to_owned(), "x".repeat(1 << 20))];
     let options = OutputOptions { metadata, ..Default::default() };
     let error = create(&directory.path().join("emb.safetensors"), 1, options.clone()).err().unwrap();
-    assert!(matches!(error, OutputError::Encode { .. }), "{error}");
+    assert!(matches!(error.0, OutputProblem::Encode { .. }), "{error}");
     assert!(names(&directory).is_empty());
     create(&directory.path().join("emb.h5"), 1, options).unwrap().finish(0).unwrap();
 }
