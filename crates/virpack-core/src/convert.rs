@@ -6,6 +6,7 @@ use std::path::Path;
 use virpack_model::classifier::to_safetensors;
 
 use crate::Error;
+use crate::files::FileProblem;
 use crate::output::{self, OutputError};
 
 /// Writes the classifier in `from` as safetensors, as [`to_safetensors`] makes it.
@@ -20,6 +21,7 @@ pub fn convert_classifier(from: &Path, to: &Path, force: bool) -> Result<(), Err
         let (path, supported) = (to.to_owned(), ".safetensors".to_owned());
         return Err(OutputError::UnknownFormat { path, ending, supported }.into());
     }
+    FileProblem::refuse_url(to).map_err(OutputError::from)?;
     output::check_free(to, force)?;
     output::check_apart_from_models([to], [from.into()])?;
     let bytes = to_safetensors(from)?;

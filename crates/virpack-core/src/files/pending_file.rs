@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::cleanup::{begin, end, remove_begun};
 use super::place::{self, Waiting};
+use super::publish::name_is_taken;
 use super::{FileProblem, absent, directory_of, sync_directory};
 use virpack_model::guarded;
 use virpack_seq::ObjectUrl;
@@ -30,6 +31,16 @@ enum Aside {
     Object(Waiting),
     /// It has its name, or is kept under the temporary one.
     Ended,
+}
+
+/// The place of a file that could not be published.
+pub(super) enum Kept {
+    /// It is here.
+    At(PathBuf),
+    /// It has its own name.
+    Named,
+    /// It could not be kept.
+    Lost,
 }
 
 impl PendingFile {
@@ -107,6 +118,20 @@ impl PendingFile {
         Ok(())
     }
 
+    /// As [`PendingFile::publish`]. An object that `is_new` replaces no other, which another run may have
+    /// written after this one has checked its names.
+    pub(super) fn publish_as(&mut self, is_new: bool) -> io::Result<()> {
+        let Aside::Object(waiting) = &mut self.aside else { return self.publish() };
+        if !is_new {
+            return self.publish();
+        }
+        if !waiting.publish_new(&url_of(&self.target)?)? {
+            return Err(name_is_taken());
+        }
+        self.aside = Aside::Ended;
+        Ok(())
+    }
+
     /// As [`PendingFile::publish`]; the name outlasts a power cut.
     pub(crate) fn publish_synced(mut self) -> Result<(), FileProblem> {
         self.publish().map_err(FileProblem::write(&self.target))?;
@@ -122,7 +147,7 @@ impl PendingFile {
             Aside::Ended => return Ok(false),
             Aside::Object(_) => {
                 let url = url_of(&self.target)?;
-                let Aside::Object(waiting) = std::mem::replace(&mut self.aside, Aside::Ended) else {
+                let Aside::Object(mut waiting) = std::mem::replace(&mut self.aside, Aside::Ended) else {
                     return Ok(false);
                 };
                 return waiting.publish_new(&url);
@@ -141,16 +166,15 @@ impl PendingFile {
         Ok(true)
     }
 
-    /// Keeps the file under its temporary name: it is whole, but could not be published. Returns that name;
-    /// None if the file has its own, or could not be kept.
-    pub(crate) fn keep(mut self) -> Option<PathBuf> {
+    /// Keeps the file under its temporary name: it is whole, but could not be published.
+    pub(super) fn keep(mut self) -> Kept {
         match std::mem::replace(&mut self.aside, Aside::Ended) {
             Aside::Temporary(temporary) => {
                 let _ = end(&temporary, || Ok(()));
-                temporary.exists().then_some(temporary)
+                if temporary.exists() { Kept::At(temporary) } else { Kept::Lost }
             }
-            Aside::Object(waiting) => waiting.keep(&self.target).ok(),
-            Aside::Ended => None,
+            Aside::Object(waiting) => waiting.keep(&self.target).map_or(Kept::Lost, Kept::At),
+            Aside::Ended => Kept::Named,
         }
     }
 }
