@@ -54,12 +54,12 @@ fn parts_of_blocks_are_the_parts_of_their_text() {
         for input in [name, &packed] {
             let plan = format!("out/{input}.plan");
             let arguments = ["plan", "--model", MODEL, input, "-o", &plan, "--part-tokens", "6000"];
-            place.run(&arguments).succeeds(&["7 parts of 900 records"]);
+            place.run(&arguments).succeeds(&["8 parts of 900 records"]);
             place.run(&["embed", "--plan", &plan, "--device", "cpu", "--part", "2/2"]).succeeds(&[]);
             place.run(&["embed", "--plan", &plan, "--device", "cpu"]).succeeds(&[]);
             place
                 .run(&["commit", &plan, "-o", &format!("out/{input}.npy")])
-                .succeeds(&["900 rows of 7 parts"]);
+                .succeeds(&["900 rows of 8 parts"]);
             // The same plan again, which has the same name.
             place.run(&arguments).succeeds(&["it was there already"]);
         }
