@@ -98,3 +98,40 @@ pub(crate) fn absent(path: &Path) -> io::Result<()> {
 pub(super) fn name_is_taken() -> io::Error {
     io::Error::new(ErrorKind::AlreadyExists, "a file of that name exists")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use virpack_seq::Hint;
+
+    #[test]
+    fn a_hint_names_the_file_that_could_not_be_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let [main, side] = ["emb.npy", "emb.npy.records.tsv"].map(|name| directory.path().join(name));
+        let staged = || StagedFiles {
+            main: PendingFile::whole(&main, b"rows").unwrap(),
+            sides: vec![PendingFile::whole(&side, b"records").unwrap()],
+        };
+        let first = staged();
+        // Another run's.
+        fs::write(&main, "theirs").unwrap();
+        let problem = first.publish(false, &[]).unwrap_err();
+        assert!(
+            problem.hint().unwrap().starts_with("nothing is lost, the whole result is kept in "),
+            "{problem:?}"
+        );
+        let second = staged();
+        let temporary = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().path());
+        let records = temporary.filter(|path| fs::read(path).unwrap() == b"records");
+        records.for_each(|path| fs::remove_file(path).unwrap());
+        let problem = second.publish(false, &[]).unwrap_err();
+        let hint = problem.hint().unwrap().into_owned();
+        assert!(
+            hint.starts_with(&format!("run again: {} could not be kept; the rest is in ", side.display())),
+            "{hint}"
+        );
+        assert_eq!(fs::read(&main).unwrap(), b"theirs");
+    }
+}
