@@ -5,7 +5,7 @@ use server::{Fault, Server};
 use std::fs;
 
 #[path = "../../../virpack-store/tests/support/server.rs"]
-mod server;
+pub(crate) mod server;
 
 #[path = "../../../virpack-store/tests/support/tls.rs"]
 mod tls;
@@ -20,7 +20,7 @@ fn proteins(records: usize) -> String {
 
 impl Place {
     /// `virpack`, with the credentials of a store at the server.
-    fn with_store(&self, server: &Server, arguments: &[&str]) -> Ran {
+    pub(crate) fn with_store(&self, server: &Server, arguments: &[&str]) -> Ran {
         let mut command = self.command(arguments);
         for variable in ["AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION", "AWS_SKIP_SIGNATURE"] {
             command.env_remove(variable);

@@ -1,17 +1,13 @@
 //! Plans of BGZF files: parts are blocks, from a disk and from a store.
 
-use crate::support::{MODEL, Place, Ran};
+use crate::objects::server::Server;
+use crate::support::{MODEL, Place};
 use codecs::bgzf;
-use server::Server;
 use std::fs;
 
 #[allow(dead_code, reason = "of all compressions, one is needed")]
 #[path = "../../../virpack-seq/tests/it/support/codecs.rs"]
 mod codecs;
-
-#[allow(dead_code, reason = "the server has no faults here")]
-#[path = "../../../virpack-store/tests/support/server.rs"]
-mod server;
 
 /// Proteins of 1 to 90 residues that do not repeat, as FASTA or FASTQ.
 fn proteins(records: usize, is_fastq: bool) -> String {
@@ -28,20 +24,6 @@ fn proteins(records: usize, is_fastq: bool) -> String {
         (letters, true) => format!("@r{i}\n{letters}\n+\n{}\n", "@".repeat(letters.len())),
     };
     (0..records).map(record).collect()
-}
-
-impl Place {
-    fn with_store_of(&self, server: &Server, arguments: &[&str]) -> Ran {
-        let mut command = self.command(arguments);
-        for variable in ["AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION", "AWS_SKIP_SIGNATURE"] {
-            command.env_remove(variable);
-        }
-        command.env("AWS_ENDPOINT_URL", server.url()).env("AWS_REGION", "us-east-1");
-        Ran::of({
-            command.env("AWS_ACCESS_KEY_ID", "me").env("AWS_SECRET_ACCESS_KEY", "key");
-            command
-        })
-    }
 }
 
 #[test]
@@ -82,7 +64,7 @@ fn parts_of_blocks_of_an_object_read_their_own() {
     let packed = bgzf(text.as_bytes(), 1_000);
     place.write("a.fa", &text);
     server.put("/bucket/a.fa.gz", &packed);
-    let store = |arguments: &[&str]| place.with_store_of(&server, arguments);
+    let store = |arguments: &[&str]| place.with_store(&server, arguments);
     let sent = || server.state().sent.drain(..).map(|(_, bytes)| bytes).sum::<u64>();
     let plan = ["plan", "--model", MODEL, "s3://bucket/a.fa.gz", "-o", "out/plan", "--part-tokens", "50000"];
     store(&plan).succeeds(&["3 parts of 3,000 records"]);
