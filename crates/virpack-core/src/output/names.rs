@@ -146,9 +146,8 @@ pub fn check_apart<'a>(
     let outputs: Vec<_> = outputs.into_iter().collect();
     // Two URLs are the same object if they are the same text, with the scheme in small letters.
     let is_object = |path: &Path| {
-        place::url_of(path).is_some_and(|url| {
-            inputs.iter().any(|input| matches!(input, Input::Object(own) if own.shown() == url.shown()))
-        })
+        let Some(url) = place::url_of(path) else { return false };
+        inputs.iter().filter_map(|input| place::url_of(input.path())).any(|own| own.shown() == url.shown())
     };
     if let Some(path) = outputs.iter().find(|path| is_object(path)) {
         return Err(OutputError::IsInput { path: path.to_path_buf() });
