@@ -147,6 +147,31 @@ def test_two_commits_at_once_write_one_manifest(tmp_path: Path, proteins: Path) 
         assert server.objects("run/plan/manifest.json")[""] == b"{}", "it is not overwritten"
 
 
+def test_of_runs_at_once_to_one_name_one_writes_it(tmp_path: Path, proteins: Path) -> None:
+    with store(checked=False) as server:
+        user = server.writer
+        line = [SCRIPT, "embed", proteins, "-m", TINY, "--device", "cpu", "-o", "s3://genomes/one.parquet"]
+        jobs = [
+            subprocess.Popen(line, env={**user, "TMPDIR": str(tmp_path)}, stderr=subprocess.PIPE, text=True) for _ in range(3)
+        ]
+        said = [job.communicate()[1] for job in jobs]
+        assert sorted(job.returncode for job in jobs) == [0, 1, 1], said
+        late = [text for job, text in zip(jobs, said, strict=True) if job.returncode]
+        assert all("exists" in text and "hint: " in text for text in late), said
+        run(user, "embed", proteins, "-m", TINY, "--device", "cpu", "-o", tmp_path / "whole.parquet")
+        assert server.objects("one.parquet")[""] == (tmp_path / "whole.parquet").read_bytes()
+
+
+def test_shards_that_an_earlier_run_left_in_a_bucket_give_way(tmp_path: Path, proteins: Path) -> None:
+    with store(checked=False) as server:
+        user, old = server.writer, "old-00001-of-00002.safetensors"
+        server.client().put_object(Bucket="genomes", Key=f"dir/{old}", Body=b"old")
+        embed = ["embed", proteins, "-m", TINY, "--device", "cpu", "-o", "s3://genomes/dir/old.safetensors"]
+        assert f"dir/{old} exists" in refused(user, *embed)
+        ok(user, *embed, "--force")
+        assert old not in server.objects("dir/") and "old.safetensors" in server.objects("dir/")
+
+
 def test_what_keeps_an_output_from_a_bucket_is_one_line(tmp_path: Path, proteins: Path) -> None:
     with store(checked=True) as server:
         writer, reader = server.writer, server.reader

@@ -28,7 +28,8 @@ class PlannedPart:
     source : int
         The number of its file among the plan's inputs, from 0.
     start, end : int
-        Its first byte, and the byte after its last.
+        Its first byte, and the byte after its last, as they are on disk. Two parts of BGZF share the block in which
+        the second one begins.
     first_record : int
         The place of its first record over all inputs, from 0.
     records : int
@@ -130,7 +131,8 @@ def plan(
     Parameters
     ----------
     source
-        A path, or several, of FASTA, FASTQ or BAM. A file that is compressed, or BAM, is one part.
+        A path, or several, of FASTA, FASTQ or BAM. A BAM file is one part, as is one that is compressed by another
+        program than bgzip.
     directory
         The directory of the plan and its parts, on a disk that all machines share.
     part_tokens

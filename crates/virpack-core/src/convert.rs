@@ -6,7 +6,8 @@ use std::path::Path;
 use virpack_model::classifier::to_safetensors;
 
 use crate::Error;
-use crate::output::{self, OutputProblem};
+use crate::files::FileProblem;
+use crate::output::{self, OutputError, OutputProblem};
 
 /// Writes the classifier in `from` as safetensors, as [`to_safetensors`] makes it.
 ///
@@ -20,6 +21,7 @@ pub fn convert_classifier(from: &Path, to: &Path, force: bool) -> Result<(), Err
         let (path, supported) = (to.to_owned(), ".safetensors".to_owned());
         return Err(OutputProblem::UnknownFormat { path, ending, supported }.into());
     }
+    FileProblem::refuse_url(to).map_err(OutputError::from)?;
     output::check_free(to, force)?;
     output::check_apart_from_models([to], [from.into()])?;
     let bytes = to_safetensors(from)?;

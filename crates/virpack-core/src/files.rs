@@ -14,7 +14,7 @@ mod write_behind;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-pub(crate) use error::FileProblem;
+pub(crate) use error::{FileProblem, KEY_HINT};
 pub(crate) use hashing::{HashingReader, sha256_of};
 pub(crate) use pending_dir::{NewDirectory, PendingDirectory, clear};
 pub(crate) use pending_file::{PendingFile, remove_leftovers};

@@ -2,7 +2,8 @@
 //! checks all of them.
 //!
 //! [`plan`] reads the inputs once and divides them into parts: ranges of bytes that begin at a record
-//! (FASTA and FASTQ), or complete files (compressed, BAM). A plan is a directory:
+//! (FASTA and FASTQ), ranges of blocks in which one begins (the same in BGZF), or complete files (compressed
+//! otherwise, BAM). A plan is a directory:
 //!
 //! | file | contents |
 //! | --- | --- |

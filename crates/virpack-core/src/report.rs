@@ -45,7 +45,7 @@ use crate::identity::Identity;
 use crate::output::{OutputError, about};
 use crate::predict::Files;
 use crate::resume::{Remake, describe};
-pub use comparison::compare;
+pub use comparison::{check_comparison, compare};
 pub use error::ReportError;
 use error::ReportProblem;
 use evidence::EvidenceTables;

@@ -13,6 +13,7 @@ mod foreign;
 mod gzip;
 mod limits;
 mod lines;
+mod members;
 mod memory;
 mod parser;
 mod ranges;
@@ -20,6 +21,7 @@ mod remarks;
 mod source;
 mod stdin;
 mod suspect;
+mod text_range;
 mod unique_ids;
 
 use std::io::{self, Read};
@@ -37,6 +39,7 @@ pub use ranges::{CutInput, RecordRange, open_range};
 use remarks::Remarks;
 pub use remarks::{InputRemark, Remark};
 use stdin::looked_at;
+pub use text_range::TextRange;
 
 pub use crate::error::{BamProblem, Change, ForeignFormat, Suspect};
 use crate::error::{InputError, SeqError};

@@ -12,7 +12,7 @@ use object_store::client::{
     HttpService,
 };
 use ureq::Agent;
-use ureq::http::Request;
+use ureq::http::{Request, Uri};
 use ureq::tls::{TlsConfig, TlsProvider};
 
 use crate::error::StoreError;
@@ -73,7 +73,7 @@ impl HttpService for Client {
         let (parts, body) = request.into_parts();
         let is_range = parts.headers.contains_key("range");
         let body = body.collect().await?.to_bytes();
-        let is_metadata = parts.uri.host().is_some_and(|host| METADATA.contains(&host));
+        let is_metadata = is_metadata(&parts.uri);
         let connect = if is_metadata { Duration::from_secs(2) } else { TIMEOUT };
         // It blocks: nothing else runs on the runtime of one request. `object_store` decides about
         // redirects, because a session's token must not go to another host.
@@ -85,6 +85,7 @@ impl HttpService for Client {
             }};
         }
         let sent = if body.is_empty() { send!(()) } else { send!(&body[..]) };
+        let failed = |error| failed(error, is_metadata);
         let (parts, mut body) = sent.map_err(failed)?.into_parts();
         // An answer with the complete object instead of a range is refused by its status, and not read.
         let is_whole = is_range && parts.status == 200;
@@ -97,12 +98,24 @@ impl HttpService for Client {
     }
 }
 
-fn failed(error: ureq::Error) -> HttpError {
+/// Returns whether a machine is asked for its own credentials. The variable is AWS's, for another address.
+fn is_metadata(uri: &Uri) -> bool {
+    let other = std::env::var("AWS_METADATA_ENDPOINT").ok().and_then(|own| own.parse::<Uri>().ok());
+    uri.host().is_some_and(|host| METADATA.contains(&host))
+        || other.is_some_and(|own| own.authority().is_some() && own.authority() == uri.authority())
+}
+
+/// A machine that does not give credentials of its own.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct NoRole(ureq::Error);
+
+fn failed(error: ureq::Error, is_metadata: bool) -> HttpError {
     let kind = match &error {
         ureq::Error::Timeout(_) => HttpErrorKind::Timeout,
         ureq::Error::HostNotFound | ureq::Error::ConnectionFailed => HttpErrorKind::Connect,
         ureq::Error::Io(_) => HttpErrorKind::Interrupted,
         _ => HttpErrorKind::Unknown,
     };
-    HttpError::new(kind, error)
+    if is_metadata { HttpError::new(kind, NoRole(error)) } else { HttpError::new(kind, error) }
 }

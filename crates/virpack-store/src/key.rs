@@ -40,6 +40,12 @@ impl StoreKey {
         Ok(StoreKey { store, key, scheme, bucket: bucket.to_owned() })
     }
 
+    /// Returns a key in a store that a test has opened.
+    #[cfg(test)]
+    pub(crate) fn for_test(store: Arc<dyn Store>, key: &str) -> StoreKey {
+        StoreKey { store, key: key.into(), scheme: Scheme::S3, bucket: "bucket".to_owned() }
+    }
+
     /// Waits for an answer of the store.
     pub(crate) fn wait<T>(
         &self,

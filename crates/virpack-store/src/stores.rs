@@ -10,7 +10,7 @@ use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::multipart::MultipartStore;
 use object_store::{BackoffConfig, Error, ObjectStore, RetryConfig};
 
-use crate::client::{Connector, agent};
+use crate::client::{Connector, NoRole, agent};
 use crate::error::{StoreError, variables};
 use crate::trust::untrusted;
 use crate::url::Scheme;
@@ -65,8 +65,8 @@ pub(crate) fn failed(error: &Error, scheme: Scheme, bucket: &str) -> StoreError 
         Error::Precondition { .. } | Error::NotModified { .. } => StoreError::Changed,
         _ if reason.contains("non-partial response") => StoreError::NoRanges,
         // Without credentials the machine is asked for its own, which most machines lack.
-        _ if is_network(error) && !has_credentials(scheme) => {
-            let reason = "no credentials are set, and this machine has none of its own".to_owned();
+        _ if causes(error).any(|cause| cause.is::<NoRole>()) => {
+            let reason = format!("no credentials are set, and this machine gives none of its own: {reason}");
             StoreError::Refused { reason, variables: variables(scheme) }
         }
         _ if is_network(error) => {
@@ -85,36 +85,6 @@ pub(crate) fn failed(error: &Error, scheme: Scheme, bucket: &str) -> StoreError 
 
 fn is_network(error: &Error) -> bool {
     causes(error).any(|cause| cause.is::<ureq::Error>())
-}
-
-/// Returns whether a variable has credentials, or requests unsigned access.
-fn has_credentials(scheme: Scheme) -> bool {
-    let names: &[&str] = match scheme {
-        Scheme::S3 => &[
-            "AWS_ACCESS_KEY_ID",
-            "AWS_WEB_IDENTITY_TOKEN_FILE",
-            "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-            "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-            "AWS_SKIP_SIGNATURE",
-        ],
-        Scheme::Gcs => &[
-            "GOOGLE_SERVICE_ACCOUNT",
-            "GOOGLE_SERVICE_ACCOUNT_PATH",
-            "GOOGLE_SERVICE_ACCOUNT_KEY",
-            "GOOGLE_APPLICATION_CREDENTIALS",
-            "GOOGLE_SKIP_SIGNATURE",
-        ],
-        Scheme::Azure => &[
-            "AZURE_STORAGE_ACCOUNT_KEY",
-            "AZURE_STORAGE_ACCESS_KEY",
-            "AZURE_STORAGE_SAS_TOKEN",
-            "AZURE_CLIENT_ID",
-            "AZURE_FEDERATED_TOKEN_FILE",
-            "AZURE_SKIP_SIGNATURE",
-        ],
-        Scheme::Http => &[],
-    };
-    names.iter().any(|name| std::env::var_os(name).is_some())
 }
 
 fn is_of_bucket(error: &Error) -> bool {

@@ -94,27 +94,56 @@ impl WrittenObject {
     /// If the file cannot be read, or as an `io::Error` of [`StoreError`] if the store refuses it or does
     /// not answer. Nothing is visible then.
     pub fn upload(&self, file: &mut File) -> io::Result<()> {
+        self.upload_as(file, PutMode::Overwrite).map(drop)
+    }
+
+    /// As [`WrittenObject::upload`], unless the object exists, and returns whether it was written. Of
+    /// several processes that try, one succeeds if the file is one request. Stores have no condition for the
+    /// end of an upload in pieces: the object is looked for again when all pieces have arrived. Of two
+    /// processes that end within that moment the later one replaces the object.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`WrittenObject::upload`].
+    pub fn upload_new(&self, file: &mut File) -> io::Result<bool> {
+        self.upload_as(file, PutMode::Create)
+    }
+
+    fn upload_as(&self, file: &mut File, mode: PutMode) -> io::Result<bool> {
         let bytes = file.seek(SeekFrom::End(0))?;
         if bytes <= PIECE {
             let mut all = Vec::new();
             file.rewind()?;
             file.read_to_end(&mut all)?;
-            return self.put(all).map_err(StoreError::into_io);
+            return self.put_as(all, mode).map_err(StoreError::into_io);
         }
         let StoreKey { store, key, .. } = &self.0;
         let begun = SystemTime::now();
         let upload = self.0.wait(store.create_multipart(key)).map_err(StoreError::into_io)?;
         let uploaded = self.pieces(file, bytes, &upload).and_then(|pieces| {
+            if matches!(mode, PutMode::Create) && self.exists().map_err(StoreError::into_io)? {
+                return Ok(false);
+            }
             match self.0.wait(store.complete_multipart(key, &upload, pieces)) {
                 // The answer to the first attempt was lost.
-                Err(StoreError::NoObject) if self.is_written(bytes, begun) => Ok(()),
-                completed => completed.map(drop).map_err(|error| removed(error).into_io()),
+                Err(StoreError::NoObject) if self.is_written(bytes, begun) => Ok(true),
+                completed => completed.map(|_| true).map_err(|error| removed(error).into_io()),
             }
         });
-        if uploaded.is_err() {
+        if !matches!(uploaded, Ok(true)) {
             self.abandon(&upload);
         }
         uploaded
+    }
+
+    /// Returns whether the object exists.
+    fn exists(&self) -> Result<bool, StoreError> {
+        let StoreKey { store, key, .. } = &self.0;
+        match self.0.wait(store.head(key)) {
+            Ok(_) => Ok(true),
+            Err(StoreError::NoObject) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Returns whether the object has this size and was written after `begun`. A store's time is that of the
@@ -232,3 +261,6 @@ fn removed(error: StoreError) -> StoreError {
         other => other,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,8 @@ import threading
 import time
 from pathlib import Path
 
+import ray
+
 import virpack
 from virpack.ray import EmbedPart
 
@@ -97,4 +99,28 @@ class Steady(EmbedPart):
     def make(self, number: int) -> virpack.Part:
         part = super().make(number)
         time.sleep(0.2)
+        return part
+
+
+class Noting(EmbedPart):
+    """Notes the node of each part, and for the last part how many cores are free while it is made.
+
+    From the third part on, parts wait until two nodes are noted.
+    """
+
+    def make(self, number: int) -> virpack.Part:
+        noted = Path(self.directory + ".faults", "nodes")
+        noted.mkdir(parents=True, exist_ok=True)
+        (noted / self.where().node).touch()
+        parts = sorted(virpack.Plan(self.directory).parts, key=lambda part: (-part.tokens, part.number))
+        until = time.monotonic() + 60
+        while number not in (parts[0].number, parts[1].number) and len(list(noted.iterdir())) < 2 and time.monotonic() < until:
+            time.sleep(0.1)
+        part = super().make(number)
+        if number == parts[-1].number:
+            # The other actors end meanwhile, and Ray learns of it.
+            until = time.monotonic() + 30
+            while (free := ray.available_resources().get("CPU", 0)) < 3 and time.monotonic() < until:
+                time.sleep(0.1)
+            (noted.parent / "free").write_text(str(free))
         return part

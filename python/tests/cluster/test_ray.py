@@ -127,6 +127,39 @@ def test_a_node_that_is_killed_changes_nothing(cluster: Any, proteins: Input, tm
     proteins.holds(plan)
 
 
+@pytest.mark.parametrize("concurrency", [None, (1, 3)])
+def test_a_cluster_that_grows_is_used_and_given_back(
+    cluster: Any, proteins: Input, tmp_path: Path, concurrency: tuple[int, int] | None
+) -> None:
+    plan = proteins.plan(tmp_path / "plan")
+    nodes: list[Any] = []
+    made: list[virpack.Part] = []
+
+    def each(part: Any) -> None:
+        made.append(part)
+        if len(made) == 2:
+            nodes.append(cluster.add_node(num_cpus=2, object_store_memory=80_000_000))
+
+    try:
+        summary = embed(plan, concurrency=concurrency, worker=faults.Noting, on_part=each)
+    finally:
+        for node in nodes:
+            cluster.remove_node(node)
+    assert summary.made == PARTS and summary.begun_again == 0
+    noted = Path(plan.directory + ".faults")
+    assert len(list((noted / "nodes").iterdir())) == 2, "the new node made parts"
+    # While the last part is made, its actor is the only one: 3 of 4 cores are free.
+    assert float((noted / "free").read_text()) == 3
+    proteins.holds(plan)
+
+
+@pytest.mark.parametrize("concurrency", [0, (0, 2), (3, 2)])
+def test_a_number_of_actors_that_cannot_be_is_refused(proteins: Input, tmp_path: Path, concurrency: Any) -> None:
+    with pytest.raises(virpack.InputError, match="it must be at least 1") as refused:
+        embed(proteins.plan(tmp_path / "plan"), concurrency=concurrency)
+    assert "concurrency is" in str(refused.value)
+
+
 def test_a_driver_that_is_killed_twice_computes_only_what_is_missing(cluster: Any, proteins: Input, tmp_path: Path) -> None:
     plan = proteins.plan(tmp_path / "plan")
     reports = Path(plan.directory, "_parts")

@@ -12,6 +12,12 @@ from virpack._errors import Error
 from virpack.ray._embed import embed
 
 
+def _actors(text: str) -> int | tuple[int, int]:
+    """A number, or two with a colon between."""
+    least, colon, most = text.partition(":")
+    return (int(least), int(most)) if colon else int(least)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line. The exit code is 0, 1 for failed parts or wrong options, 2 for a fault of virpack."""
     parser = argparse.ArgumentParser(
@@ -20,7 +26,12 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("plan", help="the directory that `virpack plan` has written, on a disk that all machines share")
     parser.add_argument("--address", help="of the cluster [default: RAY_ADDRESS, else the one that runs here, else a new one]")
-    parser.add_argument("--concurrency", type=int, metavar="N", help="most actors at once [default: what has room now]")
+    parser.add_argument(
+        "--concurrency",
+        type=_actors,
+        metavar="N|LEAST:MOST",
+        help="actors at once; between two numbers, as many as the cluster has room for [default: as many as it has room for]",
+    )
     parser.add_argument("--num-gpus", type=float, metavar="N", help="cards of an actor [default: 1 where there are any]")
     parser.add_argument("--num-cpus", type=float, metavar="N", default=1, help="cores of an actor [default: 1]")
     parser.add_argument("--part-timeout", type=float, metavar="SECONDS", help="kill an actor whose part takes longer")

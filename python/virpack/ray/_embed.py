@@ -18,7 +18,7 @@ from virpack.ray._worker import EmbedPart
 def embed(
     plan: str | os.PathLike[str] | Plan,
     *,
-    concurrency: int | None = None,
+    concurrency: int | tuple[int, int] | None = None,
     num_gpus: float | None = None,
     num_cpus: float = 1,
     part_timeout: float | None = None,
@@ -45,8 +45,11 @@ def embed(
     plan
         The plan's directory, which all machines see under this path, or the plan.
     concurrency
-        Most actors at once; None: as many as the cluster has room for now. Actors that have no room yet are
-        requested, so that a cluster with autoscaling grows. Once no part waits, actors are ended one by one.
+        How many actors work at once, while there are parts for them. A number: so many are requested, so that a
+        cluster with autoscaling grows for those that have no room. Two numbers: the first is requested, and as long
+        as parts wait, there are as many more as the cluster has room for, up to the second. None: as many as it has
+        room for, and at least one. Room is looked for again every 3 seconds, because machines come and go. An actor
+        that no part is left for is ended, so that its machine may be given back.
     num_gpus
         Cards of an actor; 0.5 puts two on a card, for which `token_budget` must leave room. None: 1 if the cluster
         has any, else 0.
@@ -84,8 +87,7 @@ def embed(
     >>> import virpack.ray
     >>> summary = virpack.ray.embed("plan", concurrency=8, num_gpus=1, part_timeout=3600)  # doctest: +SKIP
     """
-    if concurrency is not None and concurrency < 1:
-        raise InputError(f"concurrency is {concurrency}", "it must be at least 1")
+    least, most = _between(concurrency)
     if tries < 1:
         raise InputError(f"tries is {tries}", "it must be at least 1")
     opened = plan if isinstance(plan, Plan) else Plan(plan)
@@ -104,8 +106,9 @@ def embed(
         opened,
         actor=ray.remote(worker).options(**{"num_gpus": gpus, "num_cpus": num_cpus, **(actor_options or {})}),
         arguments=options,
-        asks=f"{gpus:g} GPU and {num_cpus:g} CPU",
-        most=concurrency or _room(has, gpus, num_cpus),
+        asks={"GPU": gpus, "CPU": num_cpus},
+        least=least,
+        most=most,
         part_timeout=part_timeout,
         tries=tries,
         on_part=on_part,
@@ -137,7 +140,11 @@ def _device(gpus: float) -> str:
     return "cuda:0" if gpus <= 1 else "cuda:all"
 
 
-def _room(has: Mapping[str, float], gpus: float, cpus: float) -> int:
-    """The number of actors that a cluster has room for."""
-    asked = {"GPU": gpus, "CPU": cpus}
-    return max(1, min((int(has.get(name, 0) / each) for name, each in asked.items() if each > 0), default=1))
+def _between(concurrency: int | tuple[int, int] | None) -> tuple[int, int | None]:
+    """The least and the most actors."""
+    if concurrency is None:
+        return 1, None
+    least, most = (concurrency, concurrency) if isinstance(concurrency, int) else concurrency
+    if not 1 <= least <= most:
+        raise InputError(f"concurrency is {concurrency}", "it must be at least 1, and two numbers ascend")
+    return least, most

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import heapq
+import math
 import os
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,9 @@ from virpack.ray._worker import Place, is_final, told
 
 # Seconds between two warnings that no actor has a place.
 _WARN_EVERY = 60.0
+
+# Seconds between two looks at the size of a cluster that may grow.
+_LOOK_EVERY = 3.0
 
 # The machines that one part may lose. If it loses more, the part is the cause.
 _MOST_LOST = 20
@@ -54,9 +58,12 @@ class Pool:
     arguments
         The arguments of the plan's embedder.
     asks
-        The resources of an actor, for people.
+        The resources of an actor.
+    least
+        The actors that are requested at once, if there are parts for them, whether or not the cluster has room.
     most
-        The most actors at once.
+        The most actors at once; None: as many as the cluster has room for. Between `least` and `most` there are as
+        many as it has room for at the time.
     """
 
     def __init__(
@@ -65,8 +72,9 @@ class Pool:
         *,
         actor: Any,
         arguments: dict[str, Any],
-        asks: str,
-        most: int,
+        asks: Mapping[str, float],
+        least: int,
+        most: int | None,
         part_timeout: float | None,
         tries: int,
         on_part: Callable[[Part | FailedPart], object] | None,
@@ -74,7 +82,8 @@ class Pool:
         self._plan = plan
         self._actor = actor
         self._arguments = arguments
-        self._asks = asks
+        self._asks = {name: each for name, each in asks.items() if each > 0}
+        self._least = least
         self._most = most
         self._timeout = part_timeout
         self._tries = tries
@@ -90,6 +99,11 @@ class Pool:
         self._again = 0
         self._made: list[Part] = []
         self._failed: list[FailedPart] = []
+        # The room of the cluster for actors, and when it was looked at.
+        self._room = 0
+        self._looked = -math.inf
+        # The actors that the pool does without, because some could not be used.
+        self._unusable = 0
         # Actors lost before they served, since the last one that did serve.
         self._stillborn = 0
         self._warned = time.monotonic()
@@ -122,16 +136,32 @@ class Pool:
                 self._end(actor)
 
     def _size(self) -> None:
-        """Request as many actors as there are parts for, and no more."""
-        if not self._waiting:
-            for actor in [actor for actor in self._actors if actor.part is None]:
-                self._end(actor)
+        """Request as many actors as there are parts for, and end those that there are none for."""
         busy = sum(actor.part is not None for actor in self._actors)
-        for _ in range(min(self._most, len(self._waiting) + busy) - len(self._actors)):
+        wanted = min(max(1, self._limit() - self._unusable), len(self._waiting) + busy)
+        # Those without a place first: each is a request, for which an autoscaler would start a machine.
+        idle = sorted((actor for actor in self._actors if actor.part is None), key=lambda actor: actor.place is not None)
+        for place, actor in enumerate(idle):
+            is_surplus = place < len(idle) - len(self._waiting)
+            if is_surplus or (actor.place is None and len(self._actors) > wanted):
+                self._end(actor)
+        for _ in range(wanted - len(self._actors)):
             # An actor has its own working directory, and a URL is the same for all.
             directory = self._plan.directory if "://" in self._plan.directory else os.path.abspath(self._plan.directory)
             handle = self._actor.remote(directory, self._plan.name, **self._arguments)
             self._actors.append(_Actor(handle, handle.where.remote()))
+
+    def _limit(self) -> int:
+        """The most actors that the pool may have now."""
+        if self._is_elastic and time.monotonic() - self._looked > _LOOK_EVERY:
+            self._looked = time.monotonic()
+            self._room = sum(room(node["Resources"], self._asks) for node in ray.nodes() if node["Alive"])
+        limit = max(self._least, self._room)
+        return limit if self._most is None else min(limit, self._most)
+
+    @property
+    def _is_elastic(self) -> bool:
+        return self._most != self._least
 
     def _step(self) -> None:
         """Wait for the next event, and handle it."""
@@ -150,18 +180,20 @@ class Pool:
             self._warned = now
             has = ray.cluster_resources()
             logger.warning(
-                "no actor has a place yet: each asks for %s, and the cluster has %g GPU and %g CPU",
-                self._asks,
+                "no actor has a place yet: each asks for %g GPU and %g CPU, and the cluster has %g GPU and %g CPU",
+                self._asks.get("GPU", 0),
+                self._asks.get("CPU", 0),
                 has.get("GPU", 0),
                 has.get("CPU", 0),
             )
 
     def _patience(self) -> float:
         """Seconds until the next deadline."""
+        most = _LOOK_EVERY if self._is_elastic and self._waiting else _WARN_EVERY
         if self._timeout is None:
-            return _WARN_EVERY
+            return most
         ends = [actor.since + self._timeout for actor in self._actors if actor.place is not None]
-        return max(0.0, min([*ends, time.monotonic() + _WARN_EVERY]) - time.monotonic()) + 0.01
+        return max(0.0, min([*ends, time.monotonic() + most]) - time.monotonic()) + 0.01
 
     def _is_late(self, actor: _Actor, now: float) -> bool:
         # An actor without a place waits for the cluster, which may take any time.
@@ -207,9 +239,9 @@ class Pool:
         if actor.part is None:
             # It cannot load the model, and neither could another there: the pool is smaller from here on.
             self._end(actor)
-            self._most -= 1
+            self._unusable += 1
             logger.warning("an actor on %s cannot be used: %s", actor.host, reason)
-            if self._most == 0:
+            if self._unusable >= self._limit():
                 raise error
             return
         number, actor.part = actor.part, None
@@ -233,8 +265,8 @@ class Pool:
         self._stillborn += counts
         if self._stillborn < self._tries:
             return
-        self._stillborn, self._most = 0, self._most - 1
-        if self._most == 0 or not any(actor.serves for actor in self._actors):
+        self._stillborn, self._unusable = 0, self._unusable + 1
+        if self._unusable >= self._limit() or not any(actor.serves for actor in self._actors):
             raise Error(
                 f"{self._tries} actors in a row were lost before they had loaded the model, the last on {actor.host}: {reason}",
                 "Ray's logs have more; is virpack installed on all machines, with memory for the model?",
@@ -274,6 +306,11 @@ class Pool:
             return False
         nodes = {node["NodeID"]: node["Alive"] for node in ray.nodes()}
         return not nodes.get(actor.place.node, False)
+
+
+def room(has: Mapping[str, float], asks: Mapping[str, float]) -> int:
+    """The number of actors that a machine with these resources has room for."""
+    return min((int(has.get(name, 0) / each) for name, each in asks.items()), default=1)
 
 
 def _reason(error: RayError) -> str:

@@ -74,8 +74,10 @@ pub(crate) enum FileProblem {
     Publish {
         /// The file as it should have been named.
         path: PathBuf,
-        /// Where the result stands instead: every file that has not got its name.
+        /// Where the result stands instead: every file that has not got its name, and could be kept.
         kept: Vec<PathBuf>,
+        /// The names of the files that have not got them, and could not be kept.
+        lost: Vec<PathBuf>,
         /// What the system said.
         source: io::Error,
     },
@@ -160,20 +162,27 @@ impl Hint for FileProblem {
             FileProblem::Scratch { .. } => {
                 "set TMPDIR to a directory with room for all of them, or write to a file".into()
             }
-            FileProblem::Publish { kept, .. } => place_of(kept).into(),
+            FileProblem::Publish { kept, lost, .. } => place_of(kept, lost).into(),
         })
     }
 }
 
-/// Where a whole result is that has not got its name.
-fn place_of(kept: &[PathBuf]) -> String {
+/// Where a result is that has not got its name, as far as it could be kept.
+fn place_of(kept: &[PathBuf], lost: &[PathBuf]) -> String {
     if kept.is_empty() {
         return "nothing of the result is left in its directory, which may have been removed: run again"
             .to_owned();
     }
-    let kept: Vec<_> = kept.iter().map(|kept| shown_path(kept)).collect();
-    format!("nothing is lost, the whole result is kept in {}", kept.join(", "))
+    let listed = |paths: &[PathBuf]| paths.iter().map(|path| shown_path(path)).collect::<Vec<_>>().join(", ");
+    match lost {
+        [] => format!("nothing is lost, the whole result is kept in {}", listed(kept)),
+        _ => format!("run again: {} could not be kept; the rest is in {}", listed(lost), listed(kept)),
+    }
 }
+
+/// What to do about the URL of an output with an empty part.
+pub(crate) const KEY_HINT: &str =
+    "name it without a slash at the end and with single slashes: s3://BUCKET/DIR/FILE";
 
 /// What a person can do about a failed write to a store; None on a disk.
 fn remedy_of_store(error: &io::Error) -> Option<Cow<'_, str>> {
@@ -183,6 +192,7 @@ fn remedy_of_store(error: &io::Error) -> Option<Cow<'_, str>> {
         StoreError::Refused { .. } => {
             format!("the credentials may not write there, or are wrong: {hint}").into()
         }
+        StoreError::Key => KEY_HINT.into(),
         _ => hint,
     })
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::cleanup::{begin, end, remove_begun};
 use super::place::{self, Waiting};
+use super::publish::name_is_taken;
 use super::{FileProblem, absent, directory_of, sync_directory};
 use virpack_model::guarded;
 use virpack_seq::ObjectUrl;
@@ -30,6 +31,16 @@ enum Aside {
     Object(Waiting),
     /// Renamed, or kept under the temporary name.
     Ended,
+}
+
+/// The place of a file that could not be published.
+pub(super) enum Kept {
+    /// It is here.
+    At(PathBuf),
+    /// It has its own name.
+    Named,
+    /// It could not be kept.
+    Lost,
 }
 
 impl PendingFile {
@@ -108,6 +119,20 @@ impl PendingFile {
         Ok(())
     }
 
+    /// Does [`PendingFile::publish`]. An object that `is_new` replaces no other, which another run may have
+    /// written after this one has checked its names.
+    pub(super) fn publish_as(&mut self, is_new: bool) -> io::Result<()> {
+        let Aside::Object(waiting) = &mut self.aside else { return self.publish() };
+        if !is_new {
+            return self.publish();
+        }
+        if !waiting.publish_new(&url_of(&self.target)?)? {
+            return Err(name_is_taken());
+        }
+        self.aside = Aside::Ended;
+        Ok(())
+    }
+
     /// Does [`PendingFile::publish`] so that the name survives a power failure.
     pub(crate) fn publish_synced(mut self) -> Result<(), FileProblem> {
         self.publish().map_err(FileProblem::write(&self.target))?;
@@ -123,7 +148,7 @@ impl PendingFile {
             Aside::Ended => return Ok(false),
             Aside::Object(_) => {
                 let url = url_of(&self.target)?;
-                let Aside::Object(waiting) = std::mem::replace(&mut self.aside, Aside::Ended) else {
+                let Aside::Object(mut waiting) = std::mem::replace(&mut self.aside, Aside::Ended) else {
                     return Ok(false);
                 };
                 return waiting.publish_new(&url);
@@ -143,15 +168,15 @@ impl PendingFile {
     }
 
     /// Keeps the file under its temporary name, because it is complete but could not be published. Returns
-    /// that name; `None` if the file was renamed, or could not be kept.
-    pub(crate) fn keep(mut self) -> Option<PathBuf> {
+    /// where it is.
+    pub(super) fn keep(mut self) -> Kept {
         match std::mem::replace(&mut self.aside, Aside::Ended) {
             Aside::Temporary(temporary) => {
                 let _ = end(&temporary, || Ok(()));
-                temporary.exists().then_some(temporary)
+                if temporary.exists() { Kept::At(temporary) } else { Kept::Lost }
             }
-            Aside::Object(waiting) => waiting.keep(&self.target).ok(),
-            Aside::Ended => None,
+            Aside::Object(waiting) => waiting.keep(&self.target).map_or(Kept::Lost, Kept::At),
+            Aside::Ended => Kept::Named,
         }
     }
 }

@@ -162,17 +162,12 @@ impl Waiting {
     }
 
     /// Gives it its name in the store unless an object has it, and returns whether it was given.
-    pub(super) fn publish_new(self, url: &ObjectUrl) -> io::Result<bool> {
-        let bytes = match self {
-            Waiting::Bytes(bytes) => bytes,
-            Waiting::File(mut file) => {
-                let mut bytes = Vec::new();
-                file.rewind()?;
-                file.read_to_end(&mut bytes)?;
-                bytes
-            }
-        };
-        to_write(url)?.put_new(bytes).map_err(StoreError::into_io)
+    pub(super) fn publish_new(&mut self, url: &ObjectUrl) -> io::Result<bool> {
+        let object = to_write(url)?;
+        match self {
+            Waiting::File(file) => object.upload_new(file),
+            Waiting::Bytes(bytes) => object.put_new(bytes.clone()).map_err(StoreError::into_io),
+        }
     }
 
     /// Copies it to a file with a name, because it could not be uploaded; returns its path.

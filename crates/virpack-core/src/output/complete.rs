@@ -60,9 +60,18 @@ impl CompleteOutput {
         let target = report_path(&path);
         whole = add(whole, &target, about::write(&target, &all))?;
         written.files.push(target);
-        let mut stale = names_beside(&path, format);
-        stale.push(path);
-        stale.retain(|name| !written.files.contains(name));
+        let mut stale = Vec::new();
+        if options.force {
+            match names_beside(&path, format) {
+                Ok(names) => stale = names,
+                Err(OutputError(OutputProblem::File(FileProblem::Directory { source, .. }))) => {
+                    return Err(whole.kept(path, source).into());
+                }
+                Err(error) => return Err(error),
+            }
+            stale.push(path);
+            stale.retain(|name| !written.files.contains(name));
+        }
         whole.publish(options.force, &stale)?;
         Ok(written)
     }
@@ -79,7 +88,7 @@ fn add(
         // The results of hours are not discarded because their description does not fit on the disk.
         Err(OutputError(OutputProblem::File(
             FileProblem::Directory { source, .. } | FileProblem::Write { source, .. },
-        ))) => return Err(FileProblem::Publish { path: target.into(), kept: whole.keep(), source }.into()),
+        ))) => return Err(whole.kept(target.into(), source).into()),
         Err(error) => return Err(error),
     }
     Ok(whole)

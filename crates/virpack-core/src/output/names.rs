@@ -34,7 +34,7 @@ pub(crate) fn check(
     }
     let format = options.format.map_or_else(|| OutputFormat::of(path), Ok)?;
     format.check(options.dtype, options.residues)?;
-    let beside = names_beside(path, format);
+    let beside = names_beside(path, format)?;
     let names = || [path].into_iter().chain(beside.iter().map(PathBuf::as_path));
     let of_output = |error: OutputError| error.of_output(path);
     check_all(names(), options.force).map_err(of_output)?;
@@ -42,7 +42,7 @@ pub(crate) fn check(
     if url.is_some() {
         place::check(path)?;
     }
-    PendingFile::create(&longest(path, format)).map(|_| format).map_err(|error| of_output(error.into()))
+    PendingFile::create(&longest(path, format)?).map(|_| format).map_err(|error| of_output(error.into()))
 }
 
 /// Checks standard output in the same way.
@@ -67,34 +67,38 @@ pub(crate) fn check_stdout_apart(inputs: &[Input]) -> Result<(), OutputError> {
 }
 
 /// Returns the longest of the names that a run may need.
-fn longest(path: &Path, format: OutputFormat) -> PathBuf {
-    let mut names = names_beside(path, format);
+fn longest(path: &Path, format: OutputFormat) -> Result<PathBuf, OutputError> {
+    let mut names = names_beside(path, format)?;
     names.push(row_store::spill_path(path));
     if format == OutputFormat::Safetensors {
         names.push(safetensors::shard_path(path, 1, 1));
     }
     let length = |name: &PathBuf| name.file_name().map_or(0, OsStr::len);
-    names.into_iter().max_by_key(length).expect("some names are always there")
+    Ok(names.into_iter().max_by_key(length).expect("some names are always there"))
 }
 
 /// Returns all files that a run may begin under temporary names.
 pub(crate) fn names(path: &Path, options: &OutputOptions) -> Result<Vec<PathBuf>, OutputError> {
-    let mut names = names_beside(path, options.format.map_or_else(|| OutputFormat::of(path), Ok)?);
+    let mut names = names_beside(path, options.format.map_or_else(|| OutputFormat::of(path), Ok)?)?;
     names.extend([path.to_path_buf(), row_store::spill_path(path)]);
     Ok(names)
 }
 
 /// Returns the side files that a run may write, and those of an earlier one if their number varies.
-pub(super) fn names_beside(path: &Path, format: OutputFormat) -> Vec<PathBuf> {
+///
+/// # Errors
+///
+/// Returns [`OutputError`] if a store does not list the latter.
+pub(super) fn names_beside(path: &Path, format: OutputFormat) -> Result<Vec<PathBuf>, OutputError> {
     let mut names = vec![beside(path, "skipped.tsv")];
     if format.has_record_table() {
         names.push(beside(path, "records.tsv"));
     }
     names.extend([report_path(path), page_path(path)]);
     if format == OutputFormat::Safetensors {
-        names.extend(safetensors::older(path));
+        names.extend(safetensors::older(path)?);
     }
-    names
+    Ok(names)
 }
 
 /// Returns `OUT.run.json`.
@@ -142,9 +146,12 @@ pub fn check_apart<'a>(
     inputs: &[Input],
 ) -> Result<(), OutputError> {
     let outputs: Vec<_> = outputs.into_iter().collect();
-    // Two URLs are the same object if they are the same text.
-    let is_url = |path: &&&Path| place::url_of(path).is_some();
-    if let Some(path) = outputs.iter().filter(is_url).find(|path| inputs.iter().any(|i| i.path() == **path)) {
+    // Two URLs are the same object if they are the same text, with the scheme in small letters.
+    let is_object = |path: &Path| {
+        let Some(url) = place::url_of(path) else { return false };
+        inputs.iter().filter_map(|input| place::url_of(input.path())).any(|own| own.shown() == url.shown())
+    };
+    if let Some(path) = outputs.iter().find(|path| is_object(path)) {
         return Err(OutputProblem::IsInput(path.to_path_buf()).into());
     }
     let files = inputs.iter().filter_map(|input| match input {

@@ -10,6 +10,7 @@ use virpack_store::StoreError;
 
 use super::part_state::PartProblem;
 use crate::Error;
+use crate::files::KEY_HINT;
 
 /// An error of a plan or of its parts.
 #[derive(Debug, thiserror::Error)]
@@ -225,6 +226,7 @@ impl Hint for PlanProblem {
             PlanProblem::Another { .. } => "choose another directory, or remove this one".into(),
             PlanProblem::NoPlan { .. } => "make a plan there first".into(),
             PlanProblem::Read { source, .. } => match StoreError::of_io(source) {
+                Some(StoreError::Key) => KEY_HINT.into(),
                 Some(error) => return error.hint(),
                 None => "check the path and its permissions".into(),
             },

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use virpack_device::{Device, Dtype};
 use virpack_seq::Input;
-use virpack_seq::reader::{RecordRange, hex};
+use virpack_seq::reader::{RecordRange, TextRange, hex};
 use virpack_store::StoreError;
 
 use super::facts::{PlanFacts, PlannedModel, PlannedWork, RowOptions, text};
@@ -347,9 +347,10 @@ pub(super) fn is_own(name: &str) -> bool {
 impl PlannedPart {
     /// Returns the line of `plan.jsonl`.
     fn line(&self, facts: &PlanFacts) -> String {
-        let RecordRange { source, ref bytes, line, record, before, records, weight, ref sha256 } = self.range;
+        let RecordRange { source, ref bytes, ref text, line, record, before, records, weight, ref sha256 } =
+            self.range;
         let file = facts.inputs.get(source as usize).map(|input| &*input.name);
-        let value = json!({
+        let mut value = json!({
             "part": self.number,
             "input": source,
             "file": file,
@@ -361,21 +362,30 @@ impl PlannedPart {
             "tokens": weight,
             "sha256": sha256,
         });
+        if let (Some(TextRange { bytes, skip }), Some(value)) = (text, value.as_object_mut()) {
+            value.insert("text".to_owned(), json!([bytes.start, bytes.end]));
+            value.insert("skip".to_owned(), json!(skip));
+        }
         value.to_string()
     }
 
     fn of_line(line: &[u8]) -> Option<PlannedPart> {
         let value: Value = serde_json::from_slice(line).ok()?;
         let number = |name| value.get(name)?.as_u64();
-        let bytes = value.get("bytes")?.as_array()?;
-        let [start, end] = bytes.iter().map(Value::as_u64).collect::<Option<Vec<_>>>()?[..] else {
-            return None;
+        let between = |value: &Value| match value.as_array()?[..] {
+            [ref start, ref end] => Some(start.as_u64()?..end.as_u64()?),
+            _ => None,
+        };
+        let of_blocks = match value.get("text") {
+            Some(bytes) => Some(TextRange { bytes: between(bytes)?, skip: number("skip")? }),
+            None => None,
         };
         Some(PlannedPart {
             number: number("part")?,
             range: RecordRange {
                 source: u32::try_from(number("input")?).ok()?,
-                bytes: start..end,
+                bytes: between(value.get("bytes")?)?,
+                text: of_blocks,
                 line: number("line")?,
                 record: number("record")?,
                 before: number("before")?,

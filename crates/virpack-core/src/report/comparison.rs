@@ -4,16 +4,26 @@ use std::path::{Component, Path, PathBuf};
 
 use super::{FinishedRun, ReportSummary};
 use crate::Error;
-use crate::files::PendingFile;
+use crate::files::{FileProblem, PendingFile};
 use crate::html::{ComparedRun, compare_page};
 use crate::output::{OutputError, TextFile};
+
+/// Checks that a page that compares runs is on a disk, as the directories are that its links lead to.
+///
+/// # Errors
+///
+/// For the URL of a store.
+pub fn check_comparison(page: &Path) -> Result<(), Error> {
+    Ok(FileProblem::refuse_url(page).map_err(OutputError::from)?)
+}
 
 /// Writes a page that compares runs, with links to their reports. It replaces an older page.
 ///
 /// # Errors
 ///
-/// If the page cannot be written.
+/// As [`check_comparison`], and if the page cannot be written.
 pub fn compare(page: &Path, runs: &[(FinishedRun, ReportSummary)]) -> Result<(), Error> {
+    check_comparison(page)?;
     let shown: Vec<_> = runs
         .iter()
         .map(|(run, _)| (run.directory.display().to_string(), link(page, &run.directory)))

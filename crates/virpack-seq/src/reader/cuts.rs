@@ -1,25 +1,29 @@
-//! Where the records of inputs can be divided: ranges of bytes that begin at a record.
+//! Where the records of inputs can be divided: ranges of bytes that begin at a record, or blocks of BGZF in
+//! which one begins.
 //!
 //! The reader itself decides where a record begins, so that a range gives the records that it has in the
 //! complete file. It runs on a thread of its own and hashes the file; the caller's thread parses and hashes
 //! ranges.
 
-use std::collections::VecDeque;
-use std::io::{self, Read};
+mod block_ranges;
+mod pieces;
+
+use std::io::Read;
 use std::sync::Arc;
 
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
-use sha2::{Digest, Sha256};
+use crossbeam_channel::{bounded, unbounded};
 
 use super::blocks::{Block, Blocks};
-use super::checksum::hex;
+use super::members::MemberNotes;
 use super::ranges::{self, CutInput, RecordRange};
 use super::remarks::InputRemark;
-use super::source::Source;
+use super::source::{Source, Span};
 use super::{Parser, ReadLimits, Records};
 use crate::error::{Change, InputError, SeqError, ThreadError};
 use crate::input::Input;
 use crate::record::Record;
+use block_ranges::BlockRanges;
+use pieces::{Pieces, Tap};
 
 /// Blocks that wait for the parser.
 const BLOCKS_AHEAD: usize = 4;
@@ -43,8 +47,9 @@ pub struct Cut {
 }
 
 /// Reads all `inputs` once and divides their records into ranges of at most `most` in weight, in order. A
-/// record of more is a range of its own, and so are the records of a file that cannot be divided: one that is
-/// compressed, or BAM. A range is in one file. An input without records has none.
+/// record of more is a range of its own, and so are the records of a file that cannot be divided: BAM, and
+/// what is compressed otherwise than as BGZF (bgzip). A range is in one file. An input without records has
+/// none.
 ///
 /// Every record is parsed and checked; `weigh` is called with each.
 ///
@@ -84,6 +89,7 @@ fn one(
     let whole = RecordRange {
         source: number,
         bytes: 0..state.bytes,
+        text: None,
         line: 1,
         record: cut.records,
         before: 0,
@@ -93,13 +99,20 @@ fn one(
     };
     let progress = ranges::progress(inputs, number, state, state.bytes, limits);
     let (to, pieces) = unbounded();
-    let tap = |inner| Box::new(Tap { inner, to }) as Box<dyn Read + Send>;
+    let tap = |inner| Box::new(Tap::new(inner, to)) as Box<dyn Read + Send>;
+    let (notes, members) = unbounded();
+    let span = Span { bytes: whole.bytes.clone(), text: None, notes: MemberNotes::new(notes) };
     let input = &inputs[number as usize];
-    let source = Source::open_range(input, number, whole.bytes.clone(), Arc::clone(&progress), tap)?;
-    let is_text = source.codec.is_none();
+    let source = Source::open_range(input, number, span, Arc::clone(&progress), tap)?;
+    let pieces = Pieces::new(pieces);
+    let form = match source.codec {
+        None => Form::Text(pieces),
+        Some("gzip") => Form::Blocks(BlockRanges::new(members, pieces)),
+        Some(_) => Form::Whole(pieces),
+    };
     let Records { blocks, parser } =
         ranges::records(source, Arc::clone(inputs), &whole, Arc::clone(&progress));
-    let mut cutter = RangeCutter { range: whole, most, pieces: Pieces::new(pieces), is_text };
+    let mut cutter = RangeCutter { range: whole, most, form };
     let mut add = |range: RecordRange| {
         cut.records += range.records;
         cut.weight += range.weight;
@@ -153,41 +166,51 @@ fn on_two_threads(
     parsed
 }
 
+/// How a file can be divided.
+enum Form {
+    /// At any byte: plain text.
+    Text(Pieces),
+    /// At any byte of its text, as long as that is in blocks of BGZF.
+    Blocks(BlockRanges),
+    /// Not at all.
+    Whole(Pieces),
+}
+
 /// The range that is under way.
 struct RangeCutter {
     range: RecordRange,
     most: u64,
-    pieces: Pieces,
-    is_text: bool,
+    form: Form,
 }
 
 impl RangeCutter {
     /// Takes the next record, which may begin a range.
     fn take(&mut self, parser: &Parser, weight: u64, record: &Record, each: &mut impl FnMut(RecordRange)) {
         let is_full = self.range.records > 0 && self.range.weight + weight > self.most;
-        if self.is_text && !parser.is_bam() {
-            let begins = parser.offset();
-            if is_full || begins > self.pieces.at + HASHED_AT_ONCE {
-                self.pieces.hash_to(begins);
+        let begins = parser.offset();
+        match &mut self.form {
+            Form::Whole(pieces) => pieces.drop_all(),
+            Form::Text(pieces) if parser.is_bam() => pieces.drop_all(),
+            Form::Blocks(blocks) if parser.is_bam() => blocks.drop_all(),
+            Form::Text(pieces) => {
+                if is_full || begins > pieces.at() + HASHED_AT_ONCE {
+                    pieces.hash_to(begins);
+                }
+                if is_full {
+                    let next = self.range.next(begins..self.range.bytes.end, record);
+                    let mut range = std::mem::replace(&mut self.range, next);
+                    range.bytes.end = begins;
+                    range.sha256 = pieces.end();
+                    each(range);
+                }
             }
-            if is_full {
-                let next = RecordRange {
-                    bytes: begins..self.range.bytes.end,
-                    line: record.line,
-                    record: record.index,
-                    before: self.range.before + self.range.records,
-                    records: 0,
-                    weight: 0,
-                    sha256: String::new(),
-                    ..self.range
-                };
-                let mut range = std::mem::replace(&mut self.range, next);
-                range.bytes.end = begins;
-                range.sha256 = self.pieces.end();
-                each(range);
+            Form::Blocks(blocks) => {
+                blocks.read_to(begins, &mut self.range, each);
+                if is_full && blocks.can_begin(begins) {
+                    let next = self.range.next(self.range.bytes.clone(), record);
+                    blocks.end_at(begins, std::mem::replace(&mut self.range, next));
+                }
             }
-        } else {
-            self.pieces.drop_all();
         }
         self.range.records += 1;
         self.range.weight += weight;
@@ -198,76 +221,32 @@ impl RangeCutter {
         if self.range.records == 0 {
             return;
         }
-        self.range.sha256 = if self.range.bytes.start == 0 {
-            sha256.to_owned()
-        } else {
-            self.pieces.hash_to(self.range.bytes.end);
-            self.pieces.end()
-        };
+        self.range.sha256 = match &mut self.form {
+            Form::Blocks(blocks) => blocks.end(&mut self.range, each),
+            Form::Text(pieces) if self.range.bytes.start > 0 => {
+                pieces.hash_to(self.range.bytes.end);
+                Some(pieces.end())
+            }
+            Form::Text(_) | Form::Whole(_) => None,
+        }
+        .unwrap_or_else(|| sha256.to_owned());
         each(self.range);
     }
 }
 
-/// Hands on a copy of what is read.
-struct Tap {
-    inner: Box<dyn Read + Send>,
-    to: Sender<Vec<u8>>,
-}
-
-impl Read for Tap {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let bytes = self.inner.read(buf)?;
-        if bytes > 0 {
-            // Nothing takes it where the parser has failed.
-            let _ = self.to.send(buf[..bytes].to_vec());
+impl RecordRange {
+    /// Returns the range behind this one, which begins with `record`.
+    fn next(&self, bytes: std::ops::Range<u64>, record: &Record) -> RecordRange {
+        RecordRange {
+            bytes,
+            text: None,
+            line: record.line,
+            record: record.index,
+            before: self.before + self.records,
+            records: 0,
+            weight: 0,
+            sha256: String::new(),
+            ..*self
         }
-        Ok(bytes)
-    }
-}
-
-/// What was read of a file and is not hashed yet.
-struct Pieces {
-    from: Receiver<Vec<u8>>,
-    waiting: VecDeque<Vec<u8>>,
-    /// Bytes of the first piece that are hashed.
-    done: usize,
-    /// Bytes of the file that are hashed.
-    at: u64,
-    hasher: Sha256,
-}
-
-impl Pieces {
-    fn new(from: Receiver<Vec<u8>>) -> Self {
-        Pieces { from, waiting: VecDeque::new(), done: 0, at: 0, hasher: Sha256::new() }
-    }
-
-    /// Hashes up to this byte of the file, which was read.
-    fn hash_to(&mut self, end: u64) {
-        while self.at < end {
-            let Some(piece) = self.waiting.front() else {
-                let Ok(piece) = self.from.try_recv() else { return };
-                self.waiting.push_back(piece);
-                continue;
-            };
-            let rest = &piece[self.done..];
-            let bytes = rest.len().min(usize::try_from(end - self.at).unwrap_or(usize::MAX));
-            self.hasher.update(&rest[..bytes]);
-            self.at += bytes as u64;
-            self.done += bytes;
-            if self.done == piece.len() {
-                self.waiting.pop_front();
-                self.done = 0;
-            }
-        }
-    }
-
-    /// Returns the SHA-256 of what was hashed since the last call, in hexadecimal digits.
-    fn end(&mut self) -> String {
-        hex(&self.hasher.finalize_reset())
-    }
-
-    /// Drops what waits: ranges of the file are not hashed.
-    fn drop_all(&mut self) {
-        while self.from.try_recv().is_ok() {}
     }
 }

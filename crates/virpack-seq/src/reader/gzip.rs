@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use flate2::bufread::GzDecoder;
 
+use super::members::{MemberNotes, is_block};
+
 /// What every member begins with.
 const MAGIC: u8 = 0x1F;
 
@@ -18,9 +20,12 @@ const SHOWN: usize = 40;
 pub(super) struct Gzip<R: BufRead> {
     /// None only while one member gives way to the next.
     member: Option<GzDecoder<Position<R>>>,
-    /// Nothing has come out of the current member yet.
-    is_empty: bool,
+    /// Where the current member begins, bytes of the compressed file.
+    begins: u64,
+    /// Bytes that have come out of the current member.
+    text: u64,
     ends: Arc<BgzfEnds>,
+    notes: MemberNotes,
 }
 
 /// What is missing of BGZF, a gzip file whose members are blocks that say their size in an extra
@@ -51,18 +56,6 @@ impl BgzfEnds {
     }
 }
 
-/// Returns whether the extra field of a member states the size of its block.
-fn is_block(mut extra: &[u8]) -> bool {
-    while let [a, b, low, high, rest @ ..] = extra {
-        let length = usize::from(u16::from_le_bytes([*low, *high]));
-        if (*a, *b, length) == (b'B', b'C', 2) {
-            return rest.len() >= 2;
-        }
-        extra = rest.get(length..).unwrap_or_default();
-    }
-    false
-}
-
 /// Bytes behind the last member that are none of gzip.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Trailing {
@@ -73,9 +66,11 @@ pub(super) struct Trailing {
 }
 
 impl<R: BufRead> Gzip<R> {
-    pub(super) fn new(raw: R) -> Self {
-        let member = Some(GzDecoder::new(Position { inner: raw, offset: 0 }));
-        Gzip { member, is_empty: true, ends: Arc::default() }
+    /// Reads what `raw` gives: a file, or a part of it that begins with a member, `offset` bytes into the
+    /// file. Members are noted in `notes`.
+    pub(super) fn new(raw: R, offset: u64, notes: MemberNotes) -> Self {
+        let member = Some(GzDecoder::new(Position { inner: raw, offset, has_failed: false }));
+        Gzip { member, begins: offset, text: 0, ends: Arc::default(), notes }
     }
 
     /// Returns what is missing of BGZF, from now on.
@@ -87,16 +82,27 @@ impl<R: BufRead> Gzip<R> {
 impl<R: BufRead> Read for Gzip<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         while let Some(member) = &mut self.member {
-            let bytes = member.read(buf)?;
-            if bytes > 0 || buf.is_empty() {
-                self.is_empty &= bytes == 0;
+            let bytes = match member.read(buf) {
+                Ok(bytes) => bytes,
+                // What the file or the store says has its own place.
+                Err(error) if member.get_ref().has_failed => return Err(error),
+                Err(error) => return Err(in_member(error, self.begins)),
+            };
+            let in_block = || member.header().and_then(|header| header.extra()).is_some_and(is_block);
+            if buf.is_empty() {
+                return Ok(0);
+            }
+            if bytes > 0 {
+                self.notes.text(self.begins, self.text, bytes as u64, in_block);
+                self.text += bytes as u64;
                 return Ok(bytes);
             }
-            let is_block = member.header().and_then(|header| header.extra()).is_some_and(is_block);
-            self.ends.add(is_block, std::mem::replace(&mut self.is_empty, true));
+            self.ends.add(in_block(), std::mem::take(&mut self.text) == 0);
             if member.get_mut().next_member()? {
+                self.begins = member.get_ref().offset;
                 self.member = self.member.take().map(|member| GzDecoder::new(member.into_inner()));
             } else {
+                self.notes.end(member.get_ref().offset);
                 self.member = None;
             }
         }
@@ -104,10 +110,21 @@ impl<R: BufRead> Read for Gzip<R> {
     }
 }
 
+/// Returns the error of a decoder with the place of its member; that of the first is the file's.
+fn in_member(error: io::Error, begins: u64) -> io::Error {
+    match begins {
+        0 => error,
+        _ => io::Error::new(error.kind(), format!("{error}, in the block at byte {begins}")),
+    }
+}
+
 /// Counts the bytes taken.
 struct Position<R> {
     inner: R,
+    /// Bytes of the file before the next one.
     offset: u64,
+    /// The last read failed.
+    has_failed: bool,
 }
 
 impl<R: BufRead> Position<R> {
@@ -140,7 +157,9 @@ impl<R: BufRead> Position<R> {
 
 impl<R: Read> Read for Position<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let bytes = self.inner.read(buf)?;
+        let read = self.inner.read(buf);
+        self.has_failed = read.is_err();
+        let bytes = read?;
         self.offset += bytes as u64;
         Ok(bytes)
     }
@@ -148,7 +167,9 @@ impl<R: Read> Read for Position<R> {
 
 impl<R: BufRead> BufRead for Position<R> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        self.inner.fill_buf()
+        let filled = self.inner.fill_buf();
+        self.has_failed = filled.is_err();
+        filled
     }
 
     fn consume(&mut self, amount: usize) {
@@ -180,7 +201,9 @@ mod tests {
     fn read(bytes: &[u8]) -> io::Result<Vec<u8>> {
         let all = |size| {
             let mut text = Vec::new();
-            Gzip::new(BufReader::with_capacity(size, bytes)).read_to_end(&mut text).map(|_| text)
+            Gzip::new(BufReader::with_capacity(size, bytes), 0, MemberNotes::default())
+                .read_to_end(&mut text)
+                .map(|_| text)
         };
         let (one, many) = (all(1), all(1 << 16));
         assert_eq!(one.as_ref().ok(), many.as_ref().ok());

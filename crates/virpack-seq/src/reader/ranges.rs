@@ -9,7 +9,8 @@ use super::blocks::Blocks;
 use super::checksum::Checksums;
 use super::file_state::FileState;
 use super::parser::Parser;
-use super::source::Source;
+use super::source::{Source, Span};
+use super::text_range::TextRange;
 use super::{ReadLimits, ReadProgress, Records};
 use crate::error::{InputError, SeqError};
 use crate::input::Input;
@@ -20,9 +21,13 @@ pub struct RecordRange {
     /// Which input, from 0.
     pub source: u32,
     /// The bytes of the file as it is on disk. They begin at a record, or with the file, and end where the
-    /// next range begins, or with the file.
+    /// next range begins, or with the file. Those of BGZF begin and end with blocks: two ranges share the
+    /// block in which the second one begins.
     pub bytes: Range<u64>,
-    /// The line of the first byte in the file, from 1; of BAM, and of compressed files, 1.
+    /// Of BGZF, which part of the blocks' text it is; None: `bytes` are the text, or the file is read
+    /// completely.
+    pub text: Option<TextRange>,
+    /// The line of the first record in the file, from 1; where a file is one range, 1.
     pub line: u64,
     /// The place of the first record over all inputs, from 0.
     pub record: u64,
@@ -88,8 +93,8 @@ pub fn open_range(
         return Err(InputError::Changed { path: path.into(), change }.into());
     }
     let progress = progress(inputs, range.source, expected, range.bytes.end - range.bytes.start, limits);
-    let opened =
-        Source::open_range(&input, range.source, range.bytes.clone(), Arc::clone(&progress), |file| file)?;
+    let span = Span { bytes: range.bytes.clone(), text: range.text.clone(), ..Span::default() };
+    let opened = Source::open_range(&input, range.source, span, Arc::clone(&progress), |file| file)?;
     Ok(records(opened, inputs.into(), range, progress))
 }
 
@@ -102,8 +107,8 @@ pub(super) fn records(
 ) -> Records {
     let mut parser = Parser::new(Arc::clone(&inputs), Arc::clone(&progress));
     parser.begin_at(range.source, range.before, range.record);
-    let blocks =
-        Blocks::of_range(source, inputs, range.source, range.line, range.bytes.start, Arc::clone(&progress));
+    let offset = range.text.as_ref().map_or(range.bytes.start, |text| text.bytes.start);
+    let blocks = Blocks::of_range(source, inputs, range.source, range.line, offset, Arc::clone(&progress));
     Records { blocks, parser }
 }
 

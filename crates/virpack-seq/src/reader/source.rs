@@ -12,7 +12,9 @@ use super::ReadProgress;
 use super::checksum::InputHasher;
 use super::file_state::{FileState, Open, WatchedFile};
 use super::gzip::{BgzfEnds, Gzip};
+use super::members::MemberNotes;
 use super::stdin::{stdin, stdin_file};
+use super::text_range::{TextOf, TextRange};
 use crate::error::{Change, InputError, SeqError};
 use crate::input::Input;
 
@@ -25,6 +27,17 @@ const ZSTD_WINDOW: u32 = 27;
 
 /// Bytes asked of the system at once, for a decoder.
 pub(super) const READ_SIZE: usize = 256 << 10;
+
+/// Which part of an input is read, and what is noted of it.
+#[derive(Default)]
+pub(super) struct Span {
+    /// Its bytes as they are on disk.
+    pub(super) bytes: Range<u64>,
+    /// Of BGZF, the part of the blocks' text; None: all of it.
+    pub(super) text: Option<TextRange>,
+    /// Of gzip, where its members are noted.
+    pub(super) notes: MemberNotes,
+}
 
 /// One input's decompressed bytes.
 pub(super) struct Source {
@@ -54,8 +67,8 @@ impl Source {
             Input::Path(path) => Some(File::open(path).map_err(cannot_open)?),
             Input::Object(url) => {
                 let object = Object::open(url).map_err(|error| cannot_open(error.into_io()))?;
-                let bytes = 0..object.state().bytes;
-                return Source::open_object(input, object, number, bytes, progress, |reader| reader);
+                let span = Span { bytes: 0..object.state().bytes, ..Span::default() };
+                return Source::open_object(input, object, number, span, progress, |reader| reader);
             }
         };
         let file = file.map(Arc::new);
@@ -78,7 +91,7 @@ impl Source {
         Ok(Source { watched, ..source })
     }
 
-    /// Opens these bytes of a file. What comes of them goes through `tap` first.
+    /// Opens a part of a file. What comes of its bytes goes through `tap` first.
     ///
     /// # Errors
     ///
@@ -86,16 +99,16 @@ impl Source {
     pub(super) fn open_range(
         input: &Input,
         number: u32,
-        bytes: Range<u64>,
+        span: Span,
         progress: Arc<ReadProgress>,
         tap: impl FnOnce(Box<dyn Read + Send>) -> Box<dyn Read + Send>,
     ) -> Result<Source, SeqError> {
         let cannot_open = |source| input.cannot_open(source);
         if let Input::Object(url) = input {
             let object = Object::open(url).map_err(|error| cannot_open(error.into_io()))?;
-            return Source::open_object(input, object, number, bytes, progress, tap);
+            return Source::open_object(input, object, number, span, progress, tap);
         }
-        let path = input.path();
+        let (path, bytes) = (input.path(), span.bytes.clone());
         let file = Arc::new(File::open(path).map_err(cannot_open)?);
         let mut watched = None;
         let mut ends_inside = false;
@@ -109,16 +122,16 @@ impl Source {
         }
         (&*file).seek(SeekFrom::Start(bytes.start)).map_err(cannot_open)?;
         let inner: Box<dyn Read + Send> = Box::new(file.take(bytes.end - bytes.start));
-        let source = Source::from_read(tap(inner), number, false, progress).map_err(cannot_open)?;
+        let source = Source::of(tap(inner), number, false, span, progress).map_err(cannot_open)?;
         Ok(Source { watched, ends_inside, ..source })
     }
 
-    /// Opens these bytes of an object, in the same way.
+    /// Opens a part of an object, in the same way.
     fn open_object(
         input: &Input,
         object: Object,
         number: u32,
-        bytes: Range<u64>,
+        span: Span,
         progress: Arc<ReadProgress>,
         tap: impl FnOnce(Box<dyn Read + Send>) -> Box<dyn Read + Send>,
     ) -> Result<Source, SeqError> {
@@ -127,10 +140,10 @@ impl Source {
         if let Some(change) = begun.change_to(&now) {
             return Err(InputError::Changed { path: input.path().into(), change }.into());
         }
-        let cannot_open = |source| input.cannot_open(source);
+        let (cannot_open, bytes) = (|source| input.cannot_open(source), span.bytes.clone());
         let inner = Box::new(object.reader(bytes.clone()).map_err(cannot_open)?);
         let watched = WatchedFile::new(Open::Object(object), begun, input.clone());
-        let source = Source::from_read(tap(inner), number, false, progress).map_err(cannot_open)?;
+        let source = Source::of(tap(inner), number, false, span, progress).map_err(cannot_open)?;
         let watched = Some(watched.expecting(bytes.end - bytes.start));
         Ok(Source { watched, ends_inside: bytes.end < begun.bytes, ..source })
     }
@@ -140,6 +153,17 @@ impl Source {
         inner: Box<dyn Read + Send>,
         number: u32,
         is_pipe: bool,
+        progress: Arc<ReadProgress>,
+    ) -> io::Result<Source> {
+        Source::of(inner, number, is_pipe, Span::default(), progress)
+    }
+
+    /// The same for a part of an input.
+    fn of(
+        inner: Box<dyn Read + Send>,
+        number: u32,
+        is_pipe: bool,
+        span: Span,
         progress: Arc<ReadProgress>,
     ) -> io::Result<Source> {
         let hasher = progress.checksums.as_ref().map(|_| InputHasher::new(number));
@@ -154,9 +178,13 @@ impl Source {
         let reader: Box<dyn Read + Send> = match codec {
             None => Box::new(raw),
             Some("gzip") => {
-                let gzip = Gzip::new(BufReader::with_capacity(READ_SIZE, raw));
+                let raw = BufReader::with_capacity(READ_SIZE, raw);
+                let gzip = Gzip::new(raw, span.bytes.start, span.notes);
                 ends = Some(gzip.ends());
-                Box::new(gzip)
+                match &span.text {
+                    Some(text) => Box::new(TextOf::new(gzip, text)),
+                    None => Box::new(gzip),
+                }
             }
             Some(codec) => decoder(codec, BufReader::with_capacity(READ_SIZE, raw))?,
         };
@@ -184,9 +212,9 @@ impl Source {
         self.watched.as_ref()?.change_at_end(read, self.number, &self.progress.states)
     }
 
-    /// Returns whether the file ends as BGZF must, if it is BGZF: by an empty block.
+    /// Returns whether the file ends as BGZF must, if it is BGZF and read to its end: by an empty block.
     pub(super) fn has_its_end(&self) -> bool {
-        self.ends.as_ref().is_none_or(|ends| !ends.is_missing())
+        self.ends_inside || self.ends.as_ref().is_none_or(|ends| !ends.is_missing())
     }
 
     /// Returns whether plain gzip follows BGZF that does not end so.

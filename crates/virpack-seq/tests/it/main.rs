@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod bgzf;
+mod block_ranges;
 mod changed;
 mod collate;
 mod formats;

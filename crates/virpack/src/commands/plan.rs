@@ -56,7 +56,8 @@ pub(crate) struct Arguments {
     output: PathBuf,
 
     /// Maximum number of tokens in a part: 50M take 2 minutes at 400,000 tokens/s. A larger record is a part
-    /// of its own, as is each compressed or BAM file. With --predict a base counts as a token
+    /// of its own, as is each BAM file, and each file compressed by another program than bgzip. With
+    /// --predict a base counts as a token
     #[arg(long, value_name = "N", default_value = "50M", value_parser = parse_tokens)]
     part_tokens: u64,
 

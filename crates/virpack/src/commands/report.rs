@@ -11,7 +11,7 @@ use crate::plot;
 use crate::text::count;
 use clap::Args;
 use std::path::PathBuf;
-use virpack_core::report::{FinishedRun, ReportOptions, ReportSummary, compare, report};
+use virpack_core::report::{FinishedRun, ReportOptions, ReportSummary, check_comparison, compare, report};
 
 /// The arguments of `virpack report`.
 #[derive(Debug, Args)]
@@ -45,6 +45,9 @@ pub(crate) struct Arguments {
 /// Judges each directory again, with a summary on stderr.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let log = LogArguments::lines(arguments.quiet);
+    if arguments.directories.len() > 1 {
+        check_comparison(&arguments.comparison)?;
+    }
     super::clean_up_when_interrupted();
     let mut judged = Vec::new();
     for directory in &arguments.directories {

@@ -18,6 +18,7 @@ mod models;
 mod msrv;
 mod objects;
 mod plan;
+mod plan_bgzf;
 mod plan_predict;
 #[cfg(unix)]
 mod report;

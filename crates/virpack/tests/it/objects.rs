@@ -5,7 +5,7 @@ use server::{Fault, Server};
 use std::fs;
 
 #[path = "../../../virpack-store/tests/support/server.rs"]
-mod server;
+pub(crate) mod server;
 
 #[path = "../../../virpack-store/tests/support/tls.rs"]
 mod tls;
@@ -20,7 +20,7 @@ fn proteins(records: usize) -> String {
 
 impl Place {
     /// `virpack`, with the credentials of a store at the server.
-    fn with_store(&self, server: &Server, arguments: &[&str]) -> Ran {
+    pub(crate) fn with_store(&self, server: &Server, arguments: &[&str]) -> Ran {
         let mut command = self.command(arguments);
         for variable in ["AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION", "AWS_SKIP_SIGNATURE"] {
             command.env_remove(variable);
@@ -123,6 +123,11 @@ fn what_keeps_an_object_from_being_read_is_one_line_with_a_hint() {
     }
     Ran::of(command)
         .is_refused(&["access is refused: no credentials are set", "hint: check AWS_ACCESS_KEY_ID"]);
+    // A machine without keys whose role answers, and a store that does not.
+    let mut command = place.command(&["embed", "--model", MODEL, "s3://b/p.fa", "-o", "out/x.npy"]);
+    command.env("AWS_ENDPOINT_URL", "http://127.0.0.1:9").env("AWS_SKIP_SIGNATURE", "true");
+    command.env_remove("AWS_ACCESS_KEY_ID");
+    Ran::of(command).is_refused(&["cannot open s3://b/p.fa: no answer", "hint: check the network"]);
     let signed = format!("{}/b/p.fa?X-Amz-Signature=very-secret", server.url());
     let plan = ["plan", "--model", MODEL, &signed, "-o", "out/plan"];
     place.with_store(&server, &plan).is_refused(&["/b/p.fa: a plan names its inputs, and this URL holds a "]);
@@ -132,6 +137,20 @@ fn what_keeps_an_object_from_being_read_is_one_line_with_a_hint() {
             .with_store(&server, &arguments)
             .is_refused(&["x.npy is a URL that cannot be written to", "hint: "]);
     }
+    for output in ["s3://b//x.npy", "s3://b/d//x.npy"] {
+        let arguments = ["embed", "--model", MODEL, PROTEINS, "-o", output];
+        let said =
+            ["the key begins or ends with a slash, or has two in a row", "hint: name it without a slash"];
+        place.with_store(&server, &arguments).is_refused(&said);
+    }
+    let onto = ["embed", "--model", MODEL, "s3://b/p.fa", "-o", "S3://b/p.fa", "--format", "npy", "--force"];
+    place.with_store(&server, &onto).is_refused(&["is an input too"]);
+    let pth = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/predict/300_model.pth");
+    let convert = ["models", "convert", pth, "s3://b/model.safetensors"];
+    let on_disk = ["is a URL, and this output is written on a disk", "hint: "];
+    place.with_store(&server, &convert).is_refused(&on_disk);
+    let compare = ["report", "out/one", "out/two", "--comparison", "s3://b/page.html"];
+    place.with_store(&server, &compare).is_refused(&on_disk);
     let keyed = ["embed", "--model", MODEL, PROTEINS, "-o", "s3://me:very-secret@b/x.npy"];
     place.with_store(&server, &keyed).is_refused(&["s3://b/x.npy is a URL that holds a key", "hint: "]);
     for option in [["--resume", "--quiet"], ["--shard", "1/2"]] {

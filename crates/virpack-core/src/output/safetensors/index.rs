@@ -1,14 +1,14 @@
 //! The names of the files of one output, and the index that lists their tensors.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use super::{ClosedShard, Layout, name, part};
-use crate::files::{PendingFile, directory_of};
+use crate::files::{FileProblem, PendingFile, directory_of, place};
 use crate::output::{OutputError, about};
 
 /// Returns `STEM-00001-of-00003.safetensors`; `shard` counts from 1.
@@ -31,10 +31,20 @@ fn index_path(target: &Path) -> PathBuf {
 
 /// Returns the index and the files that an earlier run left beside `target`, and the index that this run may
 /// write.
-pub(in crate::output) fn older(target: &Path) -> Vec<PathBuf> {
+///
+/// # Errors
+///
+/// Returns [`OutputError`] if a store does not list its objects. A directory that cannot be read has an error of
+/// its own.
+pub(in crate::output) fn older(target: &Path) -> Result<Vec<PathBuf>, OutputError> {
     let mut found = vec![index_path(target)];
-    let entries = fs::read_dir(directory_of(target)).into_iter().flatten().flatten();
-    found.extend(entries.map(|entry| target.with_file_name(entry.file_name())).filter(|path| {
+    let names = match place::names(&directory_of(target)) {
+        Err(source) if place::url_of(target).is_some() => {
+            return Err(FileProblem::make(target, source).into());
+        }
+        names => names.unwrap_or_default(),
+    };
+    found.extend(names.into_iter().map(|name| target.with_file_name(name)).filter(|path| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         // `-00001-of-00003` before the extension.
         let Some((numbers, _)) = name.rsplit_once("-of-") else { return false };
@@ -46,7 +56,7 @@ pub(in crate::output) fn older(target: &Path) -> Vec<PathBuf> {
             _ => false,
         }
     }));
-    found
+    Ok(found)
 }
 
 /// Writes the index of files that are renamed, or will be.
@@ -94,9 +104,9 @@ mod tests {
             ["emb.safetensors", "emb-a-of-b.safetensors", "my-emb-00001-of-00002.safetensors", "x-of-1"];
         let ours = ["emb-00001-of-00002.safetensors", "emb-00002-of-00002.safetensors"];
         for name in theirs.iter().chain(&ours).chain(&["emb-1-of-2.safetensors", "emb-00001-of-00002.npy"]) {
-            fs::write(at(name), "").unwrap();
+            std::fs::write(at(name), "").unwrap();
         }
-        let mut found = older(&at("emb.safetensors"));
+        let mut found = older(&at("emb.safetensors")).unwrap();
         found.sort();
         assert_eq!(found, [at(ours[0]), at(ours[1]), at("emb.safetensors.index.json")]);
         assert_eq!(shard_path(&at("a.b.st"), 2, 100_000), at("a.b-00002-of-100000.st"));

@@ -10,7 +10,7 @@ use crate::input::Input;
 
 impl Blocks {
     /// The blocks of what `source` reads of input `number`: it begins at a record, `line` lines from the
-    /// first (which is 1) and `offset` bytes into the input.
+    /// first (which is 1) and `offset` bytes into the input, decompressed.
     pub(in super::super) fn of_range(
         source: Source,
         inputs: Arc<[Input]>,
