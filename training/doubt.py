@@ -76,18 +76,18 @@ def distances(kept):
     x, group = kept["train"].astype(np.float64), kept["group"]
     names = np.unique(group)
     means = np.stack([x[group == g].mean(0) for g in names])
-    inverse = lambda v: np.linalg.inv(np.cov(v.T) + 1e-3 * np.eye(x.shape[1]))  # noqa: E731
-    within, whole, centre = inverse(x - means[np.searchsorted(names, group)]), inverse(x), x.mean(0)
+    # A matrix by which the distance to a mean is a plain one.
+    whiten = lambda v: np.linalg.cholesky(np.linalg.inv(np.cov(v.T) + 1e-3 * np.eye(x.shape[1])))  # noqa: E731
+    within, whole, centre = whiten(x - means[np.searchsorted(names, group)]), whiten(x), x.mean(0)
     unit = lambda v: v / np.linalg.norm(v, axis=1, keepdims=True).clip(1e-9)  # noqa: E731
     reference = unit(x)
 
     def mahalanobis(v):
-        v = v.astype(np.float64)
-        return np.min([np.einsum("ij,jk,ik->i", v - mean, within, v - mean) for mean in means], 0)
+        own = v.astype(np.float64) @ within
+        return np.min([((own - mean) ** 2).sum(1) for mean in means @ within], 0)
 
     def relative(v):
-        apart = v.astype(np.float64) - centre
-        return mahalanobis(v) - np.einsum("ij,jk,ik->i", apart, whole, apart)
+        return mahalanobis(v) - (((v.astype(np.float64) - centre) @ whole) ** 2).sum(1)
 
     def nearest(v):
         near = [np.partition(unit(part.astype(np.float64)) @ reference.T, -NEAREST, 1)[:, -NEAREST] for part in np.array_split(v, 20)]
@@ -130,10 +130,10 @@ def measured(found):
             part = verdicts.Set(*(column[own] for column in s))
             value = verdicts.score({"chunks": knots, "intercept": intercept, "slope": slope}, part)
             weight = verdicts.weights(part) if split == "test" else None
-            area, _, recall = metrics.measure(value, part.viral, weight)
+            area, _, recall = metrics.measure(value, part.viral, weight)  # no number where one class has no such records
             cells += [f"{area:.4f}", f"{recall:.3f}"]
             if split == "new":
-                cells += [f"{(value[part.viral == label] >= 0.7).mean():.3f}" for label in (1, 0)]
+                cells += [f"{(own >= 0.7).mean():.3f}" if len(own) else "none" for own in (value[part.viral == label] for label in (1, 0))]
         lines.append((size, cells))
     return lines
 

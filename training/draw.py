@@ -142,7 +142,7 @@ class Data:
         return bases, viral, self.group[chosen], soft
 
     def recoded(self, bases):
-        """The same chunks, of those with an open frame the codons drawn anew, each among those of its residue, by the chunk's own taste."""
+        """The same chunks, of those with an open frame the codons drawn again, each among those of its residue, by the chunk's own taste."""
         count, length = bases.shape
         is_open = f.open_frames(f.six(bases)[1])
         frame = (is_open * self.uniform(*is_open.shape)).argmax(1)

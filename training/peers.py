@@ -20,7 +20,6 @@ import numpy as np
 import data as d
 import files
 import metrics
-import model as m
 import score_records
 import shards
 
@@ -149,10 +148,11 @@ def main():
     parser.add_argument("--bin", type=pathlib.Path, required=True)
     parser.add_argument("--out", type=pathlib.Path, required=True)
     parser.add_argument("--each", type=int, default=250)
+    parser.add_argument("--lengths", type=int, nargs="*", default=[500, 300, RECORD])
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     model, lines = files.load(args.model), []
-    for length in (500, 300, RECORD):
+    for length in args.lengths:
         rows = records_of(args.records, args.each) if length == RECORD else chunks_of(args.data, length, args.each)
         fasta = args.out / f"held_out_{length}.fasta"
         fasta.write_text("".join(f">{row[0]}\n{row[1]}\n" for row in rows))
