@@ -57,8 +57,6 @@ def esm2(path, device):
 def teacher(path, device, sizes=SIZES):
     model = m.Mini(sizes)
     model.peptide = esm2(path, "cpu")
-    for head in model.heads.values():
-        head.rate = DROPOUT
     return model.to(device)
 
 
@@ -66,7 +64,7 @@ def teacher(path, device, sizes=SIZES):
 def asked(model, data, chosen, length, settings):
     """The probability of being viral of windows about chunks: `[chunks, shifts]`; one open frame a chunk."""
     out = []
-    for part in torch.from_numpy(chosen).split(4_096):
+    for part in torch.from_numpy(chosen).split(4_096 if data.bases.is_cuda else 64):
         part = part.to(data.device)
         columns = []
         for shift in draw.SHIFTS:
@@ -138,7 +136,7 @@ def main():
     torch.manual_seed(SEED + args.fold)
     torch.backends.cuda.matmul.allow_tf32 = True
     rng = torch.Generator(device).manual_seed(SEED + args.fold)
-    settings = train.Settings(steps=3_000, minutes=args.minutes, peak=8e-4, masked=0.05, proteins=0.0, short=2)
+    settings = train.Settings(steps=3_000, minutes=args.minutes, peak=8e-4, masked=0.05, proteins=0.0, short=2, dropout=DROPOUT)
     if args.small:
         settings = dataclasses.replace(settings, steps=20, batch=16)
     data = draw.Data(args.data, device, rng, development=True, small=args.small, fold=args.fold, code_4=True)

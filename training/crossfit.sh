@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # The third attempt of notes.md, on two cards: a teacher a fold, four students at once, the choice among them:
 #
-#     training/crossfit.sh SHARDS ESM2.npz LAMBDA.fasta.gz OUT
+#     training/crossfit.sh SHARDS ESM2.npz LAMBDA.fasta.gz OUT RECORDS
 #
 # ESM2.npz: `crossfit.py --esm ESM2.npz --pack model.safetensors`, of a Hugging Face ESM-2 of 8 million parameters.
 set -euo pipefail
-data=$1 esm=$2 phage=$3 out=$4
+data=$1 esm=$2 phage=$3 out=$4 records=$5
 here=$(dirname "$0")
 mkdir -p "$out"
 for fold in 0 1 2 3; do
@@ -24,4 +24,4 @@ student 0 alone 2027 '{"short": 2}' --soft "${soft[@]}"
 student 1 softer 2028 '{"short": 2, "soft_viral": 0.6, "soft_cell": 0.7}' --soft "${soft[@]}" --masks --esm "$esm"
 student 1 labels 2029 '{"short": 2}' --esm "$esm"
 wait
-python3 "$here/choose.py" --data "$data" --lambda "$phage" "$out"/{guided,alone,softer,labels}
+python3 "$here/choose.py" --data "$data" --records "$records" --lambda "$phage" "$out"/{guided,alone,softer,labels}

@@ -2,12 +2,15 @@
 import numpy as np
 import torch
 
+import reading as f
 import sequences as seq
 import shards
 
 CHUNK = 500
 OTHERS_BASE = 3
 MUTATED = 0.05  # at most, of a chunk's bases
+# Of a recoded chunk at least so many codons are drawn anew, each codon's and the chunk's leaning to G and C as normal deviates of these widths.
+RECODED_LEAST, CODON_TASTE, GC_TASTE = 0.3, 0.7, 0.7
 MADE_UP = 0.03  # of a batch
 # Windows about a chunk that a teacher scores, in bases from the chunk, and how far from them a student's begin at most.
 SHIFTS = -150, 0, 150
@@ -38,7 +41,7 @@ class Data:
         train = np.flatnonzero(chunks["split"] == shards.TRAIN)
         weights = shards.weights(chunks, facts)[train]
         if small:
-            kept = np.random.default_rng(0).choice(len(train), min(4_000, len(train)), replace=False)
+            kept = np.random.default_rng(0).choice(len(train), min(300, len(train)), replace=False)
             train, weights = train[kept], weights[kept]
         # Chunks side by side in one record are one stretch, from which any window is drawn.
         order = np.lexsort((chunks["start"][train], chunks["record"][train]))
@@ -51,19 +54,18 @@ class Data:
         self.first, self.last = (torch.from_numpy(edges[stretch + i]).to(device) for i in (0, 1))
         self.record, self.place = record, start
         group, viral, fold_of = chunks["group"][train], chunks["viral"][train], folds(chunks["key"][train])
-        for name, times in (more or {}).items():
-            weights[group == facts["groups"].index(name)] *= times
         if fold is not None:
             weights[fold_of == fold] = 0
-        for label in (0, 1):
-            weights[viral == label] *= 0.5 / weights[viral == label].sum()
-        self.fold, self.probabilities = fold_of, weights
-        self.soft = None
+        self.fold, self.drawn = fold_of, (weights, group, viral)
+        self.soft, self.mutated = None, MUTATED
         organelle = facts["groups"].index("organelle")
         self.code_4 = code_4 and torch.from_numpy(np.where(group == organelle, CODE_4[1], CODE_4[0])).to(device)
         self.viral = torch.from_numpy(chunks["viral"][train].astype(np.float32)).to(device)
         self.group = torch.from_numpy(chunks["group"][train].astype(np.int64)).to(device)
-        self.weights = torch.from_numpy(np.cumsum(weights)).to(device)
+        self.weigh(more or {})
+        codon, residue = torch.arange(64, device=device), torch.from_numpy(seq.CODON).to(device).long()
+        self.bits = torch.stack((codon // 16, codon // 4 % 4, codon % 4), 1)
+        self.same = torch.where(residue[:, None] == residue, 0.0, -torch.inf)
         proteins = shards.proteins(folder)
         self.residues = torch.from_numpy(proteins["residues"]).to(device)
         lengths = proteins["lengths"].astype(np.int64)
@@ -87,6 +89,16 @@ class Data:
 
     def __len__(self):
         return len(self.first)
+
+    def weigh(self, more):
+        """Groups are drawn so many times as often as their shares say; both classes count a half."""
+        weights, group, viral = (column.copy() for column in self.drawn)
+        for name, times in more.items():
+            weights[group == self.facts["groups"].index(name)] *= times
+        for label in (0, 1):
+            weights[viral == label] *= 0.5 / weights[viral == label].sum()
+        self.probabilities = weights
+        self.weights = torch.from_numpy(np.cumsum(weights)).to(self.device)
 
     def draw(self, cumulative, count):
         u = torch.rand(count, device=self.device, generator=self.rng, dtype=torch.float64) * cumulative[-1]
@@ -123,11 +135,30 @@ class Data:
             tgg = (bases[:, :-2] == 0) & (bases[:, 1:-1] == 3) & (bases[:, 2:] == 3)
             tgg &= (self.uniform(count) < self.code_4[chosen])[:, None]
             bases[:, 2:] = torch.where(tgg, 2, bases[:, 2:])
-        # Of half the chunks up to MUTATED of the bases become others.
-        rate = (self.uniform(count, 1) - 0.5).clamp(min=0) * 2 * MUTATED
+        # Of half the chunks up to `mutated` of the bases become others.
+        rate = (self.uniform(count, 1) - 0.5).clamp(min=0) * 2 * self.mutated
         other = (bases + 1 + (self.uniform(count, length) * OTHERS_BASE).to(torch.uint8)) & 3
         bases = torch.where(self.uniform(count, length) < rate, other, bases)
         return bases, viral, self.group[chosen], soft
+
+    def recoded(self, bases):
+        """The same chunks, of those with an open frame the codons drawn again, each among those of its residue, by the chunk's own taste."""
+        count, length = bases.shape
+        is_open = f.open_frames(f.six(bases)[1])
+        frame = (is_open * self.uniform(*is_open.shape)).argmax(1)
+        bases = torch.where((frame > 2)[:, None], (bases ^ 2).flip(1), bases)
+        codons = (length - 2) // 3
+        places = (frame % 3)[:, None] + torch.arange(3 * codons, device=self.device)
+        triples = bases.gather(1, places).view(count, codons, 3).long()
+        codon = triples[..., 0] * 16 + triples[..., 1] * 4 + triples[..., 2]
+        gc = (self.bits & 1).float().sum(1) * GC_TASTE
+        deviate = lambda *shape: torch.randn(*shape, device=self.device, generator=self.rng)  # noqa: E731
+        taste = deviate(count, 64) * CODON_TASTE + deviate(count, 1) * gc
+        # The highest of a logit and a Gumbel deviate is a draw by the logits.
+        drawn = taste[:, None] + self.same[codon] - (-self.uniform(count, codons, 64).clamp(min=1e-6).log()).log()
+        anew = self.uniform(count, codons) < RECODED_LEAST + (1 - RECODED_LEAST) * self.uniform(count, 1)
+        codon = torch.where(anew & is_open.any(1, keepdim=True), drawn.argmax(2), codon)
+        return bases.scatter(1, places, self.bits[codon].flatten(1).to(bases.dtype))
 
     def made_up(self, bases):
         """Of each sequence one that nothing alive has, with the same bases: shuffled, read backwards, or a part of it repeated."""

@@ -1,31 +1,18 @@
 #!/usr/bin/env bash
-# The shipped model from shards and records, on one card or two:
+# The shipped model from shards and records, on one card:
 #
-#     training/final.sh SHARDS RECORDS OUT [BEFORE.npz]
+#     training/final.sh SHARDS RECORDS LAMBDA.fasta.gz OUT [BEFORE.npz]
 #
-# The student without a teacher is OUT/model. With TAUGHT=1 a teacher is trained too, then a student with it, OUT/taught, for comparison.
+# A model from labels alone, OUT/plain, teaches the next one: a start, branches, their averages (soup.py). `choose.py` takes one of these: OUT/model.
 set -euo pipefail
-data=$1 records=$2 out=$3 before=${4:-}
+data=$1 records=$2 phage=$3 out=$4 before=${5:-}
 here=$(dirname "$0")
 mkdir -p "$out"
-make() {
-    local command=(python3 "$here/make.py" --data "$data" --development "$@")
-    "${command[@]}" --compile || "${command[@]}"
-}
-plain() { make --out "$out/plain" --minutes "${STUDENT:-2.6}" > "$out/plain.txt" 2>&1; }
-if [ -z "${TAUGHT:-}" ]; then
-    plain
-else
-    # Of two cards the second trains the student without a teacher from the first minute on; one card trains both students at once.
-    cards=$(python3 -c 'import torch; print(torch.cuda.device_count())')
-    if ((cards > 1)); then CUDA_VISIBLE_DEVICES=1 plain & fi
-    make --out "$out/teacher" --teacher-minutes "${TEACHER:-1.6}" --only-teacher
-    if ((cards < 2)); then plain & fi
-    student=$!
-    make --out "$out/taught" --teacher "$out/teacher/teacher.pt" --minutes "${STUDENT:-2.6}" > "$out/taught.txt" 2>&1
-    wait "$student"
-fi
-cp -r "$out/plain" "$out/model"
+twice() { "$@" --compile || "$@"; } # where it does not compile, as it is
+twice python3 "$here/make.py" --data "$data" --development --out "$out/plain" --minutes "${STUDENT:-2.6}"
+twice python3 "$here/soup.py" --data "$data" --teacher "$out/plain" --lambda "$phage" --out "$out/soup" --seed 2027
+chosen=$(python3 "$here/choose.py" --data "$data" --records "$records" --lambda "$phage" "$out"/soup/* | tee /dev/stderr | tail -n 1)
+cp -r "$chosen" "$out/model"
 python3 "$here/score_records.py" --model "$out/model" --records "$records" --out "$out/runs" &
 python3 "$here/evaluate.py" --model "$out/model" --data "$data" --out "$out/model/evaluation" --whole ${before:+--before "$before"}
 wait

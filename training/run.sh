@@ -3,7 +3,7 @@
 #
 #     training/run.sh DATA OUT
 #
-# With TAUGHT=1 final.sh trains a teacher and its student too. Shards go to OUT/shards, records to OUT/records, the model to OUT/model, the numbers to OUT/model/evaluation. Training wants a GPU; the
+# Shards go to OUT/shards, records to OUT/records, the model to OUT/model, the numbers to OUT/model/evaluation. Training wants a GPU; the
 # rest does not.
 set -euo pipefail
 data=$1 out=$2
@@ -11,5 +11,5 @@ here=$(dirname "$0")
 mkdir -p "$out"
 python3 "$here/data.py" --data "$data" --out "$out/shards" --split "$out/masks.pickle"
 python3 "$here/records.py" --data "$data" --out "$out/records" --split "$out/masks.pickle"
-"$here/final.sh" "$out/shards" "$out/records" "$out"
+"$here/final.sh" "$out/shards" "$out/records" "$data/nucleotide/lambda_phage.fa.gz" "$out"
 python3 "$here/verdicts.py" --records "$out/records" --runs "$out/runs" --out "$out/model" --test

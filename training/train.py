@@ -36,6 +36,10 @@ class Settings:
     proteins: float = 0.25  # weight of the loss of proteins by origin
     robust: float = 0.0  # how much harder groups count for more
     made_up: float = draw.MADE_UP
+    mutated: float = draw.MUTATED
+    recoded: float = 0.0  # of a batch: the same peptides in other codons
+    dropout: float = 0.3  # of the heads
+    low: float = 0.02  # the last step's rate, of the peak
     partial: bool = True
     codons: bool = True
     facts: bool = True
@@ -50,15 +54,15 @@ class Settings:
 class Schedule:
     """Warm-up, then a cosine, over the steps asked for, or over the minutes where the machine is too slow for them."""
 
-    def __init__(self, steps, peak, minutes):
-        self.steps, self.peak, self.seconds = steps, peak, minutes * 60
+    def __init__(self, settings):
+        self.steps, self.peak, self.low, self.seconds = settings.steps, settings.peak, settings.low, settings.minutes * 60
         self.began = time.time()
 
     def going(self, optimizer, step):
         """Sets the rate of a step; whether it is to be taken."""
         progress = max(step / self.steps, (time.time() - self.began) / self.seconds)
         warm = min(1.0, (step + 1) / max(1, min(300, self.steps // 10)))
-        rate = self.peak * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1, progress))))
+        rate = self.peak * warm * (self.low + (1 - self.low) * 0.5 * (1 + math.cos(math.pi * min(1, progress))))
         for group in optimizer.param_groups:
             group["lr"] = rate
         return progress < 1
@@ -153,6 +157,9 @@ def step_of(model, towers, extra, data, length, settings, teacher, hardness, gui
     if few:
         bases = torch.cat((data.made_up(bases[:few]), bases[few:]))
         viral, soft = (torch.cat((torch.zeros_like(v[:few]), v[few:])) for v in (viral, soft))
+    some = int(settings.recoded * settings.batch)
+    if some:
+        bases = torch.cat((bases[:-some], data.recoded(bases[-some:])))
     rows = Rows(data, bases, settings)
     proteins, origin = data.proteins(settings.batch // 8, length // 3)
     peptides = torch.cat((rows.ids, f.as_ids(proteins)))
@@ -197,22 +204,32 @@ def step_of(model, towers, extra, data, length, settings, teacher, hardness, gui
 
 def classify(model, data, settings, log, teacher=None, compiled=False, guide=None):
     """Trains; returns the average of the weights that was best on the validation chunks, calibrated."""
+    average = learn(model, Compiled(model, compiled), data, settings, log, teacher, compiled, guide)
+    for length in (500, 300):
+        calibrate(average, data, length, log)
+    return average
+
+
+def learn(model, towers, data, settings, log, teacher=None, compiled=False, guide=None):
+    """What `classify` does, without a calibration; `towers`: the model, compiled or not."""
     device = data.device
     extra = Losses(model.sizes).to(device)
-    towers = Compiled(model, compiled)
+    data.mutated = settings.mutated
+    for head in model.heads.values():
+        head.rate = settings.dropout
     teacher = teacher and Compiled(teacher, compiled)
     guide = guide and Guide(guide, data, settings)
     optimizer, parameters = optimizer_of([model, extra], settings.decay)
     schedule = None
     average, best = copy.deepcopy(model).eval(), (-1.0, None)
     hardness = torch.full((len(data.facts["groups"]),), 0.5, device=device)
-    sums, step, each = torch.zeros(4, device=device), 0, max(1, min(1_000, settings.steps // 4))
+    sums, step, each = torch.zeros(4, device=device), 0, max(1, min(1_000, settings.steps // 2))
     going = True
     while going:
         model.train()
         if step == WARM or schedule is None:
             # The first steps compile: the minutes begin after them.
-            schedule = Schedule(settings.steps, settings.peak, settings.minutes)
+            schedule = Schedule(settings)
             schedule.going(optimizer, step)
             log(f"step {step} begins")
         length = 300 if step % settings.short == 0 else 500
@@ -239,8 +256,6 @@ def classify(model, data, settings, log, teacher=None, compiled=False, guide=Non
             if sum(areas) > best[0]:
                 best = sum(areas), copy.deepcopy(average.state_dict())
     average.load_state_dict(best[1])
-    for length in (500, 300):
-        calibrate(average, data, length, log)
     return average
 
 
