@@ -87,6 +87,36 @@ fn is_network(error: &Error) -> bool {
     causes(error).any(|cause| cause.is::<ureq::Error>())
 }
 
+/// Returns whether a variable has credentials, or requests unsigned access.
+fn has_credentials(scheme: Scheme) -> bool {
+    let names: &[&str] = match scheme {
+        Scheme::S3 => &[
+            "AWS_ACCESS_KEY_ID",
+            "AWS_WEB_IDENTITY_TOKEN_FILE",
+            "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+            "AWS_SKIP_SIGNATURE",
+        ],
+        Scheme::Gcs => &[
+            "GOOGLE_SERVICE_ACCOUNT",
+            "GOOGLE_SERVICE_ACCOUNT_PATH",
+            "GOOGLE_SERVICE_ACCOUNT_KEY",
+            "GOOGLE_APPLICATION_CREDENTIALS",
+            "GOOGLE_SKIP_SIGNATURE",
+        ],
+        Scheme::Azure => &[
+            "AZURE_STORAGE_ACCOUNT_KEY",
+            "AZURE_STORAGE_ACCESS_KEY",
+            "AZURE_STORAGE_SAS_TOKEN",
+            "AZURE_CLIENT_ID",
+            "AZURE_FEDERATED_TOKEN_FILE",
+            "AZURE_SKIP_SIGNATURE",
+        ],
+        Scheme::Http => &[],
+    };
+    names.iter().any(|name| std::env::var_os(name).is_some())
+}
+
 fn is_of_bucket(error: &Error) -> bool {
     let text = causes(error).map(ToString::to_string).collect::<String>();
     ["NoSuchBucket", "ContainerNotFound", "bucket does not exist"].iter().any(|code| text.contains(code))

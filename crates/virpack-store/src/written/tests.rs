@@ -90,7 +90,7 @@ fn answer(stream: TcpStream, answers: &Mutex<VecDeque<Answer>>) {
         }
     }
     std::io::copy(&mut from.take(length), &mut std::io::sink()).unwrap();
-    let mut answers = answers.lock().unwrap();
+    let mut answers = answers.lock();
     let place = answers.iter().position(|(begins, ..)| request.starts_with(begins));
     let (_, status, headers, body) =
         place.and_then(|place| answers.remove(place)).unwrap_or(("", 501, "", ""));
@@ -137,14 +137,14 @@ fn an_upload_whose_last_answer_was_lost_is_complete_if_the_object_is_new() {
     let upload = [BEGUN, PIECE_SENT, PIECE_SENT, GONE];
     let (written, left) = object(&[&upload[..], &[WRITTEN]].concat());
     written.upload(&mut large()).unwrap();
-    assert!(left.lock().unwrap().is_empty(), "all was asked for");
+    assert!(left.lock().is_empty(), "all was asked for");
 
     // An object from before, or none: the store has dropped the upload.
     for head in [OLDER, ABSENT] {
         let (written, left) = object(&[&upload[..], &[head, ABANDONED]].concat());
         let error = written.upload(&mut large()).unwrap_err().to_string();
         assert_eq!(error, "the store has removed the upload while it was under way");
-        assert!(left.lock().unwrap().is_empty(), "the upload is abandoned");
+        assert!(left.lock().is_empty(), "the upload is abandoned");
     }
 }
 
@@ -153,8 +153,8 @@ fn an_object_that_appears_during_an_upload_is_left_and_the_upload_abandoned() {
     let upload = [BEGUN, PIECE_SENT, PIECE_SENT];
     let (written, left) = object(&[&upload[..], &[OLDER, ABANDONED, COMPLETED]].concat());
     assert!(!written.upload_new(&mut large()).unwrap());
-    assert_eq!(*left.lock().unwrap(), [COMPLETED], "the upload is abandoned, not completed");
+    assert_eq!(*left.lock(), [COMPLETED], "the upload is abandoned, not completed");
     let (written, left) = object(&[&upload[..], &[ABSENT, COMPLETED]].concat());
     assert!(written.upload_new(&mut large()).unwrap());
-    assert!(left.lock().unwrap().is_empty(), "{left:?}");
+    assert!(left.lock().is_empty(), "{left:?}");
 }
