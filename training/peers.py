@@ -32,9 +32,10 @@ OLD_KERAS = {"Seeker": {"TF_USE_LEGACY_KERAS": "1"}}  # its files are Keras 2's:
 
 
 def column(path, name, score):
-    """The score of each row of a table by tabs."""
-    with open(path) as table:
-        return {row[name]: score(row) for row in csv.DictReader(table, delimiter="\t")}
+    """The score of each row of a table by tabs; what a program prints before its header is passed over."""
+    lines = path.read_text().splitlines()
+    first = next(n for n, line in enumerate(lines) if line.split("\t")[0] == name)
+    return {row[name]: score(row) for row in csv.DictReader(lines[first:], delimiter="\t")}
 
 
 def microclass(row):
@@ -148,6 +149,7 @@ def main():
     parser.add_argument("--bin", type=pathlib.Path, required=True)
     parser.add_argument("--out", type=pathlib.Path, required=True)
     parser.add_argument("--each", type=int, default=250)
+    parser.add_argument("--peers", nargs="*", default=list(PEERS))
     parser.add_argument("--lengths", type=int, nargs="*", default=[500, 300, RECORD])
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
@@ -157,7 +159,7 @@ def main():
         fasta = args.out / f"held_out_{length}.fasta"
         fasta.write_text("".join(f">{row[0]}\n{row[1]}\n" for row in rows))
         scores = {"virpack-mini": ours(model, fasta, length)}
-        for name in PEERS:
+        for name in args.peers:
             found = run(name, fasta, length, args.out, args.bin.resolve())
             if found is not None:
                 scores[name] = found
