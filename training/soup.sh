@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# The fourth attempt of notes.md, on two cards: averages of branches that go on from the shipped model, and from a start of their own;
+# The fourth attempt of notes.md, on two cards: averages of branches that go on from the second version, and from a start of their own;
 # then what leaving out data of unclear terms costs:
 #
 #     training/soup.sh SHARDS MODEL LAMBDA.fasta.gz OUT
 #
-# MODEL: the shipped model, the teacher of both and the start of one.
+# MODEL: the second version, the teacher of both and the start of one.
 set -euo pipefail
 data=$1 model=$2 phage=$3 out=$4
 here=$(dirname "$0")

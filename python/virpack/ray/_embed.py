@@ -43,7 +43,7 @@ def embed(
     Parameters
     ----------
     plan
-        The plan's directory, which all machines see under this path, or the plan.
+        The plan's directory, which all machines see under this path, or its URL in a store, or the plan.
     concurrency
         How many actors work at once, while there are parts for them. A number: so many are requested, so that a
         cluster with autoscaling grows for those that have no room. Two numbers: the first is requested, and as long

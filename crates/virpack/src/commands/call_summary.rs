@@ -80,7 +80,7 @@ pub(super) fn work_line(predicted: &PredictSummary) -> String {
     let rate = |n: u64| short(n as f64 / seconds.max(1e-9));
     let alone = match counts.chunks_by_nucleotides {
         0 => String::new(),
-        n => format!(", {} judged by nucleotides alone", count(n, "chunk", "chunks")),
+        n => format!(", {} judged without an open frame", count(n, "chunk", "chunks")),
     };
     let resumed = match before.chunks {
         0 => String::new(),

@@ -71,7 +71,7 @@ fn started(place: &Place) -> Child {
 fn undisturbed(place: &Place) -> (BTreeMap<String, Vec<u8>>, Duration) {
     let begin = Instant::now();
     run_with(place, &["--no-checkpoint"])
-        .succeeds(&[" sequences are viral (", " judged by nucleotides alone"]);
+        .succeeds(&[" sequences are viral (", " judged without an open frame"]);
     let (whole, time) = (outputs(&place.path("out/v")), begin.elapsed());
     assert_eq!(whole.len(), 11);
     std::fs::remove_dir_all(place.path("out/v")).unwrap();
