@@ -8,6 +8,7 @@ use pyo3::types::PyDict;
 
 use virpack_core::device::DeviceError;
 use virpack_core::model::ModelError;
+use virpack_core::output::OutputErrorKind;
 use virpack_core::seq::SeqError;
 use virpack_core::{Error, Hint};
 
@@ -116,6 +117,7 @@ fn core_class(error: &Error) -> &'static str {
         | Error::NotFinite { .. }
         | Error::NoLayer { .. } => "ModelError",
         Error::ResidueWindows | Error::NoShare { .. } | Error::Merge(_) | Error::Plan(_) => "InputError",
+        Error::Output(error) if matches!(error.kind(), OutputErrorKind::ShardOfPipe(_)) => "InputError",
         Error::Output(_) | Error::Resume(_) => "OutputError",
         _ => "Error",
     }

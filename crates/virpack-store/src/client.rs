@@ -87,6 +87,10 @@ impl HttpService for Client {
         let sent = if body.is_empty() { send!(()) } else { send!(&body[..]) };
         let failed = |error| failed(error, is_metadata);
         let (parts, mut body) = sent.map_err(failed)?.into_parts();
+        // The machine has no role, or something between refuses the question.
+        if is_metadata && parts.status.is_client_error() {
+            return Err(failed(ureq::Error::StatusCode(parts.status.as_u16())));
+        }
         // An answer with the complete object instead of a range is refused by its status, and not read.
         let is_whole = is_range && parts.status == 200;
         let bytes = match is_whole {

@@ -73,48 +73,12 @@ pub(crate) fn failed(error: &Error, scheme: Scheme, bucket: &str) -> StoreError 
             let said = causes(error).find_map(|cause| untrusted(cause.downcast_ref()?));
             said.map_or(StoreError::Network { reason }, |reason| StoreError::Certificate { reason })
         }
-        // A machine whose network answers for it: asking for its own credentials fails with a status.
-        _ if !has_credentials(scheme) => {
-            let reason =
-                format!("no credentials are set, and asking this machine for its own failed: {reason}");
-            StoreError::Refused { reason, variables: variables(scheme) }
-        }
         _ => StoreError::Other { reason },
     }
 }
 
 fn is_network(error: &Error) -> bool {
     causes(error).any(|cause| cause.is::<ureq::Error>())
-}
-
-/// Returns whether a variable has credentials, or requests unsigned access.
-fn has_credentials(scheme: Scheme) -> bool {
-    let names: &[&str] = match scheme {
-        Scheme::S3 => &[
-            "AWS_ACCESS_KEY_ID",
-            "AWS_WEB_IDENTITY_TOKEN_FILE",
-            "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-            "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-            "AWS_SKIP_SIGNATURE",
-        ],
-        Scheme::Gcs => &[
-            "GOOGLE_SERVICE_ACCOUNT",
-            "GOOGLE_SERVICE_ACCOUNT_PATH",
-            "GOOGLE_SERVICE_ACCOUNT_KEY",
-            "GOOGLE_APPLICATION_CREDENTIALS",
-            "GOOGLE_SKIP_SIGNATURE",
-        ],
-        Scheme::Azure => &[
-            "AZURE_STORAGE_ACCOUNT_KEY",
-            "AZURE_STORAGE_ACCESS_KEY",
-            "AZURE_STORAGE_SAS_TOKEN",
-            "AZURE_CLIENT_ID",
-            "AZURE_FEDERATED_TOKEN_FILE",
-            "AZURE_SKIP_SIGNATURE",
-        ],
-        Scheme::Http => &[],
-    };
-    names.iter().any(|name| std::env::var_os(name).is_some())
 }
 
 fn is_of_bucket(error: &Error) -> bool {

@@ -23,7 +23,7 @@ const PIECES: u64 = 9_000;
 /// Pieces under way at once.
 const AT_ONCE: usize = 4;
 
-/// How often a piece is sent before the upload fails.
+/// How often a piece, or an object that must be new, is sent before the upload fails.
 const ATTEMPTS: u32 = 3;
 
 /// An object that is to be written, or replaced.
@@ -77,13 +77,32 @@ impl WrittenObject {
 
     fn put_as(&self, bytes: Vec<u8>, mode: PutMode) -> Result<bool, StoreError> {
         let StoreKey { store, key, .. } = &self.0;
-        let is_new = matches!(mode, PutMode::Create);
-        let put = store.put_opts(key, PutPayload::from(bytes), PutOptions { mode, ..PutOptions::default() });
-        match wait(put)? {
-            Ok(_) => Ok(true),
-            // Without the condition a conflict is a failure: nothing was written.
-            Err(Error::AlreadyExists { .. }) if is_new => Ok(false),
-            Err(error) => Err(self.0.failed(&error)),
+        let (is_new, length, begun) = (mode == PutMode::Create, bytes.len() as u64, SystemTime::now());
+        let payload = PutPayload::from(bytes);
+        let put = |mode| store.put_opts(key, payload.clone(), PutOptions { mode, ..PutOptions::default() });
+        let mut attempt = 1;
+        loop {
+            match wait(put(mode.clone()))? {
+                Ok(_) => return Ok(true),
+                // Without the condition a conflict is a failure: nothing was written. With it, an earlier attempt
+                // may have written the object, and its answer was lost.
+                Err(Error::AlreadyExists { .. }) if is_new => {
+                    return Ok(attempt > 1 && self.is_written(length, begun));
+                }
+                // A store without conditions: the object is looked for, as at the end of an upload in pieces.
+                Err(Error::NotImplemented { .. }) if is_new => {
+                    return if self.exists()? {
+                        Ok(false)
+                    } else {
+                        self.0.wait(put(PutMode::Overwrite)).map(|_| true)
+                    };
+                }
+                // `object_store` repeats all other requests itself.
+                Err(error) => match self.0.failed(&error) {
+                    error if is_new && error.may_pass() && attempt < ATTEMPTS => attempt += 1,
+                    error => return Err(error),
+                },
+            }
         }
     }
 

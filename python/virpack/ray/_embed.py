@@ -102,11 +102,12 @@ def embed(
         "device_timeout": device_timeout,
         "token_budget": token_budget,
     }
+    asked: dict[str, Any] = {"num_gpus": gpus, "num_cpus": num_cpus, **(actor_options or {})}
     pool = Pool(
         opened,
-        actor=ray.remote(worker).options(**{"num_gpus": gpus, "num_cpus": num_cpus, **(actor_options or {})}),
+        actor=ray.remote(worker).options(**asked),
         arguments=options,
-        asks={"GPU": gpus, "CPU": num_cpus},
+        asks={"GPU": asked["num_gpus"] or 0, "CPU": asked["num_cpus"] or 0, **(asked.get("resources") or {})},
         least=least,
         most=most,
         part_timeout=part_timeout,

@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
+
+# Ray has no public function for what is free on each node.
+from ray._private.state import available_resources_per_node
 from ray.exceptions import ActorUnavailableError, RayError, RayTaskError
 
 from virpack._errors import Error
@@ -42,6 +45,10 @@ class _Actor:
     serves: bool = False
     part: int | None = None
     since: float = 0.0
+
+    @property
+    def node(self) -> str:
+        return "" if self.place is None else self.place.node
 
     @property
     def host(self) -> str:
@@ -102,8 +109,8 @@ class Pool:
         # The room of the cluster for actors, and when it was looked at.
         self._room = 0
         self._looked = -math.inf
-        # The actors that the pool does without, because some could not be used.
-        self._unusable = 0
+        # The nodes of actors that could not be used, once for each: the pool does without so many.
+        self._unusable: list[str] = []
         # Actors lost before they served, since the last one that did serve.
         self._stillborn = 0
         self._warned = time.monotonic()
@@ -138,7 +145,7 @@ class Pool:
     def _size(self) -> None:
         """Request as many actors as there are parts for, and end those that there are none for."""
         busy = sum(actor.part is not None for actor in self._actors)
-        wanted = min(max(1, self._limit() - self._unusable), len(self._waiting) + busy)
+        wanted = min(max(1, self._usable()), len(self._waiting) + busy)
         # Those without a place first: each is a request, for which an autoscaler would start a machine.
         idle = sorted((actor for actor in self._actors if actor.part is None), key=lambda actor: actor.place is not None)
         for place, actor in enumerate(idle):
@@ -155,9 +162,16 @@ class Pool:
         """The most actors that the pool may have now."""
         if self._is_elastic and time.monotonic() - self._looked > _LOOK_EVERY:
             self._looked = time.monotonic()
-            self._room = sum(room(node["Resources"], self._asks) for node in ray.nodes() if node["Alive"])
+            free = available_resources_per_node()
+            placed = sum(actor.place is not None for actor in self._actors)
+            self._room = placed + sum(room(has, self._asks) for has in free.values())
+            self._unusable = [node for node in self._unusable if node in free]
         limit = max(self._least, self._room)
         return limit if self._most is None else min(limit, self._most)
+
+    def _usable(self) -> int:
+        """The most actors that the pool may have now, without those that could not be used."""
+        return self._limit() - len(self._unusable)
 
     @property
     def _is_elastic(self) -> bool:
@@ -239,9 +253,9 @@ class Pool:
         if actor.part is None:
             # It cannot load the model, and neither could another there: the pool is smaller from here on.
             self._end(actor)
-            self._unusable += 1
+            self._unusable.append(actor.node)
             logger.warning("an actor on %s cannot be used: %s", actor.host, reason)
-            if self._unusable >= self._limit():
+            if self._usable() < 1 and not any(actor.serves for actor in self._actors):
                 raise error
             return
         number, actor.part = actor.part, None
@@ -265,8 +279,9 @@ class Pool:
         self._stillborn += counts
         if self._stillborn < self._tries:
             return
-        self._stillborn, self._unusable = 0, self._unusable + 1
-        if self._unusable >= self._limit() or not any(actor.serves for actor in self._actors):
+        self._stillborn = 0
+        self._unusable.append(actor.node)
+        if not any(actor.serves for actor in self._actors):
             raise Error(
                 f"{self._tries} actors in a row were lost before they had loaded the model, the last on {actor.host}: {reason}",
                 "Ray's logs have more; is virpack installed on all machines, with memory for the model?",

@@ -31,6 +31,12 @@ pub enum OutputErrorKind<'a> {
     NoDtype,
     /// The name is that of a shard, and no shard was requested.
     NoShard,
+    /// A shard was requested of this input, a pipe or a URL.
+    ShardOfPipe(&'a str),
+    /// A shard was requested under the name of a complete output.
+    ShardName,
+    /// A shard was requested in a type other than float32.
+    ShardDtype,
     /// A value is too large for the type of the file's values.
     Overflow,
     /// The output, or a table beside it, exists.
@@ -276,6 +282,9 @@ impl OutputError {
             OutputProblem::NoStream(_) => OutputErrorKind::NoStream,
             OutputProblem::NoDtype { .. } => OutputErrorKind::NoDtype,
             OutputProblem::NoShard(_) => OutputErrorKind::NoShard,
+            OutputProblem::ShardOfPipe(input) => OutputErrorKind::ShardOfPipe(input),
+            OutputProblem::ShardName { .. } => OutputErrorKind::ShardName,
+            OutputProblem::ShardDtype(_) => OutputErrorKind::ShardDtype,
             OutputProblem::Overflow { .. } => OutputErrorKind::Overflow,
             OutputProblem::Exists(_) => OutputErrorKind::Exists,
             OutputProblem::NotToStdout { option, reason } => OutputErrorKind::NotToStdout(option, reason),

@@ -20,6 +20,24 @@ impl BundleError {
     pub fn is_incomplete(&self) -> bool {
         matches!(self.0, BundleProblem::Incomplete { .. })
     }
+
+    /// Returns whether the classifier of nucleotides alone does not fit the models.
+    #[must_use]
+    pub fn is_nucleotide_width(&self) -> bool {
+        matches!(self.0, BundleProblem::NucleotideWidth { .. })
+    }
+
+    /// Returns whether a classifier of nucleotides alone was named beside a joint one.
+    #[must_use]
+    pub fn is_beside_joint(&self) -> bool {
+        matches!(self.0, BundleProblem::Beside { .. })
+    }
+
+    /// Returns whether a joint classifier does not fit the models.
+    #[must_use]
+    pub fn is_joint(&self) -> bool {
+        matches!(self.0, BundleProblem::Features { .. } | BundleProblem::JointWidth { .. })
+    }
 }
 
 impl Hint for BundleError {

@@ -12,7 +12,8 @@ use object_store::{BackoffConfig, RetryConfig};
 use super::*;
 use crate::client::{Connector, agent};
 
-/// An answer to the next request of a kind: the request's beginning, a status, the headers and the body.
+/// An answer to the next request of a kind: the request's beginning, a status (0: none), the headers and the
+/// body.
 type Answer = (&'static str, u16, &'static str, &'static str);
 
 const BEGUN: Answer = (
@@ -95,6 +96,9 @@ fn answer(stream: TcpStream, answers: &Mutex<VecDeque<Answer>>) {
     let (_, status, headers, body) =
         place.and_then(|place| answers.remove(place)).unwrap_or(("", 501, "", ""));
     drop(answers);
+    if status == 0 {
+        return;
+    }
     // The answer to `HEAD` states the length of the object.
     let length = match headers.contains("Content-Length") {
         true => String::new(),
@@ -125,11 +129,33 @@ fn a_conflict_is_a_failure_unless_the_object_must_be_new() {
 }
 
 #[test]
+fn a_fault_of_the_store_is_not_blamed_on_credentials() {
+    let (object, _) = object(&[("PUT /bucket/key", 500, "", "<Error><Message>broken</Message></Error>")]);
+    let error = object.put(b"new".to_vec()).unwrap_err();
+    assert!(
+        matches!(error, StoreError::Other { .. }) && !error.to_string().contains("credentials"),
+        "{error:?}"
+    );
+}
+
+#[test]
 fn an_object_that_exists_is_not_replaced_by_one_that_must_be_new() {
     let (object, _) =
         object(&[("PUT /bucket/key", 412, "", ""), ("PUT /bucket/key", 200, "ETag: \"e\"\r\n", "")]);
     assert!(!object.put_new(b"new".to_vec()).unwrap());
     assert!(object.put_new(b"new".to_vec()).unwrap());
+}
+
+#[test]
+fn a_new_object_whose_answer_was_lost_is_written_and_another_is_not() {
+    const LOST: Answer = ("PUT /bucket/key", 0, "", "");
+    const EXISTS: Answer = ("PUT /bucket/key", 412, "", "");
+    let bytes = vec![7; 17_000_000];
+    let (own, left) = object(&[LOST, EXISTS, WRITTEN]);
+    assert!(own.put_new(bytes.clone()).unwrap());
+    assert!(left.lock().is_empty(), "{left:?}");
+    let (other, _) = object(&[LOST, EXISTS, OLDER]);
+    assert!(!other.put_new(bytes).unwrap());
 }
 
 #[test]

@@ -34,6 +34,9 @@ fn of_output(kind: OutputErrorKind<'_>) -> Option<String> {
             ".{} holds one row a record, and --pool none gives each record as many rows as it has residues",
             format.ending()
         ),
+        OutputErrorKind::ShardOfPipe(input) => {
+            format!("--shard deals out files, and {input} is a pipe or a URL")
+        }
         OutputErrorKind::NotToStdout(option, reason) => {
             format!("{} does not go with -o -: {reason}", flag(option))
         }

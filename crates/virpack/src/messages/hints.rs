@@ -28,6 +28,13 @@ pub(super) fn of(error: &Error) -> Words<'_> {
         Error::Resume(error) => return of_resume(error),
         Error::Merge(error) => return of_merge(error),
         Error::Plan(error) => return of_plan(error),
+        Error::Bundle(error) if error.is_nucleotide_width() => {
+            "--nucleotide-classifier scores chunks without an open frame, by the nucleotide model alone".into()
+        }
+        Error::Bundle(error) if error.is_joint() => {
+            "--model names a directory of models and classifiers that were trained together".into()
+        }
+        Error::Bundle(error) if error.is_beside_joint() => "leave --nucleotide-classifier out".into(),
         Error::Bundle(error) if error.is_incomplete() => {
             "--model names a directory with the models peptide/ and nucleotide/ and their classifiers, \
              classifier_500.safetensors and nucleotide_classifier_500.safetensors; single models are named by \
@@ -172,6 +179,8 @@ pub(super) fn of_output(error: &OutputError) -> Words<'_> {
         OutputErrorKind::NoShard => {
             "`virpack embed --shard I/N` writes shards, `virpack merge` any other format"
         }
+        OutputErrorKind::ShardName => "name it NAME.shard; `virpack merge` joins all shards to any format",
+        OutputErrorKind::ShardDtype => "give --dtype-out to `virpack merge`",
         OutputErrorKind::Overflow => "write float32 (leave --dtype-out out), or bfloat16 to .safetensors",
         OutputErrorKind::Exists => REPLACE,
         OutputErrorKind::NotToStdout(..) => "leave it out, or name a file or directory with -o",

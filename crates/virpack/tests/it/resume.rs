@@ -348,7 +348,7 @@ fn a_shard_is_named_as_one() {
     let run = |name: &str, more: &[&str]| place.run(&[&arguments(MODEL, name)[..], more].concat());
     run("out/emb.npy", &["--shard", "1/2"]).is_refused(&[
         "out/emb.npy would pass for all rows, and has those of shard 1/2",
-        "hint: name it NAME.shard; a merge joins all shards to any format",
+        "hint: name it NAME.shard; `virpack merge` joins all shards to any format",
     ]);
     run("out/a.shard", &[]).is_refused(&[
         "out/a.shard: a name that ends in .shard is for one shard of an input",
