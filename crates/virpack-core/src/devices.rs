@@ -134,8 +134,8 @@ impl DeviceOptions {
     ///
     /// # Errors
     ///
-    /// [`DeviceChoiceError`] where a requested device cannot be used (no other one takes its place), and for float16 on
-    /// a CPU.
+    /// [`DeviceChoiceError`] where a requested device cannot be used (no other one takes its place), and for
+    /// float16 on a CPU.
     pub fn open_all(&self) -> Result<Devices, Error> {
         self.open_all_noting(|_| ())
     }

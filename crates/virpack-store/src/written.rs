@@ -84,8 +84,8 @@ impl WrittenObject {
         loop {
             match wait(put(mode.clone()))? {
                 Ok(_) => return Ok(true),
-                // Without the condition a conflict is a failure: nothing was written. With it, an earlier attempt
-                // may have written the object, and its answer was lost.
+                // Without the condition a conflict is a failure: nothing was written. With it, an earlier
+                // attempt may have written the object, and its answer was lost.
                 Err(Error::AlreadyExists { .. }) if is_new => {
                     return Ok(attempt > 1 && self.is_written(length, begun));
                 }

@@ -198,8 +198,8 @@ fn first_of<'a>(
 ///
 /// # Errors
 ///
-/// Returns [`OutputError`] for a directory or a device, for a name that exists, for one that the system does not
-/// accept, and if its directory cannot be read.
+/// Returns [`OutputError`] for a directory or a device, for a name that exists, for one that the system does
+/// not accept, and if its directory cannot be read.
 pub fn check_free(path: &Path, force: bool) -> Result<(), OutputError> {
     let what = match path.metadata() {
         Ok(metadata) if metadata.is_dir() => Some("a directory"),

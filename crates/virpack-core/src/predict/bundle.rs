@@ -42,8 +42,8 @@ impl Bundle {
     ///
     /// # Errors
     ///
-    /// Returns [`Error::Bundle`] if a model or every classifier is missing or the calibration is not valid, and
-    /// [`Error::Model`] for a file that cannot be read.
+    /// Returns [`Error::Bundle`] if a model or every classifier is missing or the calibration is not valid,
+    /// and [`Error::Model`] for a file that cannot be read.
     pub fn open(location: &Location) -> Result<Self, Error> {
         location.check()?;
         let missing = |missing| Err(BundleProblem::Incomplete { path: location.path(), missing }.into());

@@ -83,8 +83,8 @@ pub(crate) enum BundleProblem {
         path: PathBuf,
         /// The number of features that it takes.
         width: usize,
-        /// The number of features that there are: twice the mean and largest values of the nucleotide model, the
-        /// protein model's mean, and four facts.
+        /// The number of features that there are: twice the mean and largest values of the nucleotide model,
+        /// the protein model's mean, and four facts.
         expected: usize,
     },
     /// A classifier of nucleotides alone beside a joint one.
@@ -138,8 +138,8 @@ impl Hint for BundleProblem {
             BundleProblem::Lengths { .. } => "name two of one length",
             BundleProblem::Incomplete { .. } => {
                 "such a directory has the models peptide/ and nucleotide/ and their classifiers, \
-                 classifier_500.safetensors and nucleotide_classifier_500.safetensors; single models are named one by one, \
-                 with their classifier"
+                 classifier_500.safetensors and nucleotide_classifier_500.safetensors; single models are \
+                 named one by one, with their classifier"
             }
             BundleProblem::Calibration { source, .. } => return source.hint(),
         }))

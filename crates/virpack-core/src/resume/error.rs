@@ -23,7 +23,9 @@ pub enum ResumeError {
     #[error("the output is complete already: {} describes this run", shown_path(.0))]
     Complete(PathBuf),
     /// The output is complete, and another run's.
-    #[error("{} describes another run, which is complete:\n  {}", shown_path(&.0.path), lines(&.0.differences))]
+    #[error(
+        "{} describes another run, which is complete:\n  {}", shown_path(&.0.path), lines(&.0.differences)
+    )]
     AnotherOutput(OtherRun),
     /// The output is complete, of the same scores, and calls other records viral or has other files.
     #[error(

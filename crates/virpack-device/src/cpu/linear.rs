@@ -23,8 +23,8 @@ thread_local! {
 }
 
 /// How products are cut: a tile's output stays in a core's second-level cache, and packing the weights again
-/// for each tile costs little. There are several tiles for each thread, because a virtual core can be slower than
-/// others, and all threads wait for its last tile (BENCHMARKS.md, by threads).
+/// for each tile costs little. There are several tiles for each thread, because a virtual core can be slower
+/// than others, and all threads wait for its last tile (BENCHMARKS.md, by threads).
 pub(super) const CUT: Cut = Cut { rows: 256, columns: 16, tiles_a_thread: 8 };
 
 /// Weights on the CPU, `[rows, columns]`.

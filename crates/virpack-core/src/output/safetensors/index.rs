@@ -34,8 +34,8 @@ fn index_path(target: &Path) -> PathBuf {
 ///
 /// # Errors
 ///
-/// Returns [`OutputError`] if a store does not list its objects. A directory that cannot be read has an error of
-/// its own.
+/// Returns [`OutputError`] if a store does not list its objects. A directory that cannot be read has an error
+/// of its own.
 pub(in crate::output) fn older(target: &Path) -> Result<Vec<PathBuf>, OutputError> {
     let mut found = vec![index_path(target)];
     let names = match place::names(&directory_of(target)) {
