@@ -24,7 +24,9 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m virpack.ray",
         description="Makes the parts of a plan that are missing, on a Ray cluster. `virpack commit` then checks and joins them.",
     )
-    parser.add_argument("plan", help="the directory that `virpack plan` has written, on a disk that all machines share, or its URL in a store")
+    parser.add_argument(
+        "plan", help="the directory that `virpack plan` has written, on a disk that all machines share, or its URL in a store"
+    )
     parser.add_argument("--address", help="of the cluster [default: RAY_ADDRESS, else the one that runs here, else a new one]")
     parser.add_argument(
         "--concurrency",
