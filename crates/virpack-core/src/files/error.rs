@@ -170,15 +170,12 @@ impl Hint for FileProblem {
 /// Where a result is that has not got its name, as far as it could be kept.
 fn place_of(kept: &[PathBuf], lost: &[PathBuf]) -> String {
     let listed = |paths: &[PathBuf]| paths.iter().map(|path| shown_path(path)).collect::<Vec<_>>().join(", ");
+    if kept.is_empty() && lost.iter().any(|path| place::url_of(path).is_some()) {
+        return format!("run again: {} could not be kept in the directory of temporary files", listed(lost));
+    }
     if kept.is_empty() {
-        return match lost {
-            [] => "nothing of the result is left in its directory, which may have been removed: run again"
-                .to_owned(),
-            _ => format!(
-                "run again: {} could not be kept, in no directory of temporary files either",
-                listed(lost)
-            ),
-        };
+        return "nothing of the result is left in its directory, which may have been removed: run again"
+            .to_owned();
     }
     match lost {
         [] => format!("nothing is lost, the whole result is kept in {}", listed(kept)),
