@@ -271,7 +271,7 @@ fn paths_come_first_and_neither_is_an_error_with_the_names() {
     for model in ["esm2_t6", "/no/such/dir", "./models", "models/esm2.pt", "a/b/c", "", "../x"] {
         let refused = resolve(model, &options, &()).unwrap_err();
         assert!(matches!(refused, ModelError::Hub(HubError::ModelNotFound { .. })), "{refused}");
-        assert!(refused.hint().unwrap().contains("esm2_t33_650M_UR50D"), "{refused:?}");
+        assert!(refused.hint().unwrap().contains("650M, "), "{refused:?}");
     }
 }
 
