@@ -38,7 +38,7 @@ pub struct Bundle {
 }
 
 impl Bundle {
-    /// Lists what the directory holds.
+    /// Lists the models and classifiers in the directory.
     ///
     /// # Errors
     ///
