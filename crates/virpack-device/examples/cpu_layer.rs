@@ -1,11 +1,12 @@
 //! One layer of an ESM-2 on the CPU in float32 and in bfloat16: how fast it is, and where its time goes.
 //!
 //! ```text
-//! cargo run --release -p virpack-device --example cpu_layer -- [hidden,heads] [lengths] [threads] [seconds]
+//! cargo run --release -p virpack-device --example cpu_layer -- [hidden,heads] [lengths] [threads] [seconds] [name]
 //! ```
 //!
 //! 4,096 tokens in sequences of these lengths, random weights. A line each for float32, for float32 with
-//! weights that 16 bits hold exactly, and for every way that the machine has to multiply bfloat16 values.
+//! weights that 16 bits hold exactly, and for every way that the machine has to multiply bfloat16 values; only
+//! those whose line has `name`, if it is given.
 
 use std::num::NonZeroUsize;
 use std::time::Instant;
@@ -93,8 +94,11 @@ fn main() -> Result<(), DeviceError> {
         let bf16 = ways.map(|way| Cpu::bf16_by(threads, way)).collect::<Result<Vec<_>, _>>()?;
         let float32 = [(Cpu::new(threads)?, false), (Cpu::new(threads)?, true)];
         for (cpu, halves) in float32.into_iter().chain(bf16.into_iter().map(|cpu| (cpu, false))) {
-            let layer = Layer::new(&cpu, shape[0], shape[1], halves)?;
             let name = if halves { format!("{}, weights in 16 bits", cpu.name()) } else { cpu.name() };
+            if arguments.get(4).is_some_and(|part| !name.contains(part)) {
+                continue;
+            }
+            let layer = Layer::new(&cpu, shape[0], shape[1], halves)?;
             let packed =
                 cpu.packed(&vec![5; TOKENS], &cu_seqlens, lengths.iter().copied().max().unwrap_or(1))?;
             layer.forward(&cpu, &packed)?;

@@ -12,6 +12,7 @@ mod instructions;
 pub(super) mod linear;
 pub(super) mod panels;
 pub(super) mod rows;
+mod softmax;
 
 #[cfg(target_arch = "x86_64")]
 mod amx;

@@ -26,12 +26,18 @@ impl RotaryTable {
         }
     }
 
+    /// Returns the cosines and the sines of a position.
+    #[inline(always)]
+    pub(crate) fn angles(&self, position: usize) -> [&[f32]; 2] {
+        let half = self.frequencies.len();
+        [&self.cos, &self.sin].map(|table| &table[position * half..][..half])
+    }
+
     /// One head of one token, rotated to `position`.
     #[inline(always)]
     pub(crate) fn rotate(&self, head: &[f32], position: usize, out: &mut [f32]) {
         let half = self.frequencies.len();
-        let cos = &self.cos[position * half..][..half];
-        let sin = &self.sin[position * half..][..half];
+        let [cos, sin] = self.angles(position);
         let (low, high) = (&head[..half], &head[half..2 * half]);
         let (out_low, out_high) = out.split_at_mut(half);
         let (out_low, out_high) = (&mut out_low[..half], &mut out_high[..half]);

@@ -9,10 +9,11 @@
 //! 2205.14135).
 
 use super::super::lines::Lines;
-use super::super::math::exp2_nonpositive;
 use super::super::rotary::RotaryTable;
 use super::super::tiles::SharedRows;
-use super::{BLOCK_ROWS, INPUTS, Kernel, PANEL, Rows, Session, padded, stride, widen};
+use super::rows::{narrow, rotate};
+use super::softmax::{Running, weigh};
+use super::{BLOCK_ROWS, INPUTS, Kernel, PANEL, Rows, Session, padded, stride};
 use pulp::{Simd, WithSimd};
 use std::cell::RefCell;
 use std::ops::Range;
@@ -76,8 +77,6 @@ struct Scratch {
     sums: Lines,
     /// What one block of keys adds to them, two panels of columns at a time.
     added: Lines,
-    /// `[2, width]`: a row in float32, and rotated.
-    row: Vec<f32>,
 }
 
 thread_local! {
@@ -92,23 +91,23 @@ thread_local! {
 /// head.
 pub(crate) unsafe fn run(kernel: Kernel, task: HeadTask) {
     SCRATCH.with_borrow_mut(|scratch| {
-        let Scratch { queries, scores, weights, sums, added, row, .. } = scratch;
+        let Scratch { queries, scores, weights, sums, added, .. } = scratch;
         queries.at_least(BLOCK_ROWS * stride(task.width) / 2);
         scores.at_least(BLOCK_ROWS * SCORES);
         weights.at_least(BLOCK_ROWS * WEIGHTS / 2);
         sums.at_least(BLOCK_ROWS * task.sum_width());
         added.at_least(BLOCK_ROWS * 2 * PANEL);
-        row.resize(2 * task.width, 0.0);
-        kernel.arch().dispatch(Gather { task: &task, scratch });
+        kernel.arch().dispatch(Gather { task: &task, kernel, scratch });
         let mut session = kernel.session();
         let mut state = [Running::default(); BLOCK_ROWS];
         for first in task.queries.clone().step_by(BLOCK_ROWS) {
             let count = BLOCK_ROWS.min(task.queries.end - first);
-            kernel.arch().dispatch(GatherQueries { task: &task, scratch, first, count });
+            kernel.arch().dispatch(GatherQueries { task: &task, kernel, scratch, first, count });
             for block in (0..task.tokens.len()).step_by(KEYS) {
-                task.score(&mut session, scratch, block, count);
+                task.score(kernel, &mut session, scratch, block, count);
                 let keys = KEYS.min(task.tokens.len() - block);
-                let softmax = Softmax { task: &task, scratch, state: &mut state, first, count, block, keys };
+                let softmax =
+                    Softmax { task: &task, kernel, scratch, state: &mut state, first, count, block, keys };
                 kernel.arch().dispatch(softmax);
                 task.add_values(kernel, &mut session, scratch, &state, block, count);
             }
@@ -117,19 +116,15 @@ pub(crate) unsafe fn run(kernel: Kernel, task: HeadTask) {
     });
 }
 
-/// One query's softmax so far.
-#[derive(Clone, Copy, Default)]
-struct Running {
-    maximum: f32,
-    total: f32,
-    /// What earlier sums are multiplied by, since the last block.
-    shrink: f32,
-}
-
 impl HeadTask<'_> {
     /// Columns of the sums: whole blocks.
     fn sum_width(&self) -> usize {
         self.width.next_multiple_of(2 * PANEL)
+    }
+
+    /// Pairs of a head's columns, as many as `kernel` takes together.
+    fn head_pairs(&self, kernel: Kernel) -> usize {
+        self.width.next_multiple_of(kernel.inputs()) / 2
     }
 
     /// Panels of a head's columns.
@@ -143,8 +138,15 @@ impl HeadTask<'_> {
     }
 
     /// Scores of `count` queries and a block's keys, those past the end included.
-    fn score(&self, session: &mut Session, scratch: &mut Scratch, block: usize, count: usize) {
-        let pairs = padded(self.width) / 2;
+    fn score(
+        &self,
+        kernel: Kernel,
+        session: &mut Session,
+        scratch: &mut Scratch,
+        block: usize,
+        count: usize,
+    ) {
+        let pairs = self.head_pairs(kernel);
         let rows = Rows { values: scratch.queries.u16s(), stride: stride(self.width) };
         for first in (0..2 * self.key_pairs(block)).step_by(2 * PANEL) {
             let panels = &scratch.keys.u32s()[(block + first) * pairs..][..2 * PANEL * pairs];
@@ -182,19 +184,13 @@ impl HeadTask<'_> {
         self.qkv.part(self.tokens.start + position, column, self.width)
     }
 
-    /// Returns a query or a key with rotary positions, as words of two values.
+    /// Writes a query or a key with rotary positions into the first values of `out`.
     #[inline(always)]
-    fn turned<'r>(&self, position: usize, which: usize, row: &'r mut [f32]) -> &'r [f32] {
-        let (wide, turned) = row.split_at_mut(self.width);
-        for (wide, value) in wide.iter_mut().zip(self.part(position, which)) {
-            *wide = widen(*value);
-        }
+    fn turn(&self, kernel: Kernel, position: usize, which: usize, out: &mut [u16]) {
+        let head = self.part(position, which);
         match self.rotary {
-            Some(rotary) => {
-                rotary.rotate(wide, position, turned);
-                turned
-            }
-            None => wide,
+            Some(rotary) => rotate(kernel, head, rotary.angles(position), out),
+            None => out[..self.width].copy_from_slice(head),
         }
     }
 }
@@ -202,6 +198,7 @@ impl HeadTask<'_> {
 /// Packs keys and values.
 struct Gather<'a> {
     task: &'a HeadTask<'a>,
+    kernel: Kernel,
     scratch: &'a mut Scratch,
 }
 
@@ -210,15 +207,15 @@ impl WithSimd for Gather<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let Gather { task, scratch } = self;
+        let Gather { task, kernel, scratch } = self;
         let length = task.tokens.len();
         let whole = padded(length);
-        let (pairs, panels) = (padded(task.width) / 2, task.panels());
+        let (pairs, panels) = (task.head_pairs(kernel), task.panels());
         let (key_words, value_words) = (whole * pairs, whole / 2 * panels * PANEL);
         scratch.keys.at_least(key_words);
         scratch.values.at_least(value_words);
         scratch.queries.u16s_mut().fill(0);
-        let Scratch { keys, queries, row, values, .. } = scratch;
+        let Scratch { keys, queries, values, .. } = scratch;
         for (panel, words) in keys.u32s_mut()[..key_words].chunks_exact_mut(PANEL * pairs).enumerate() {
             let first = panel * PANEL;
             let count = PANEL.min(length.saturating_sub(first));
@@ -226,18 +223,20 @@ impl WithSimd for Gather<'_> {
             let rows = queries.u16s_mut().chunks_exact_mut(stride(task.width)).take(PANEL);
             for (i, out) in rows.enumerate() {
                 if i < count {
-                    super::rows::narrow(task.turned(first + i, 1, row), out);
+                    task.turn(kernel, first + i, 1, out);
                 } else {
                     out.fill(0);
                 }
             }
             let rows = queries.u32s().chunks_exact(stride(task.width) / 2);
-            for (step, words) in words.as_chunks_mut::<{ PANEL * PANEL }>().0.iter_mut().enumerate() {
-                let mut square = [0; PANEL * PANEL];
+            for (step, words) in words.chunks_mut(PANEL * PANEL).enumerate() {
+                let (mut square, mut turned) = ([0; PANEL * PANEL], [0; PANEL * PANEL]);
                 for (square, row) in square.as_chunks_mut::<PANEL>().0.iter_mut().zip(rows.clone()) {
                     square.copy_from_slice(&row[step * PANEL..][..PANEL]);
                 }
-                transpose(&square, words);
+                transpose(&square, &mut turned);
+                // The last square may have fewer pairs than columns.
+                words.copy_from_slice(&turned[..words.len()]);
             }
         }
         let values = &mut values.u32s_mut()[..value_words];
@@ -298,6 +297,7 @@ fn interleave(low: &[u16], high: &[u16], first: usize, words: &mut [u32; PANEL])
 /// Packs `count` queries from `first` on.
 struct GatherQueries<'a> {
     task: &'a HeadTask<'a>,
+    kernel: Kernel,
     scratch: &'a mut Scratch,
     first: usize,
     count: usize,
@@ -308,11 +308,10 @@ impl WithSimd for GatherQueries<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let GatherQueries { task, scratch, first, count } = self;
+        let GatherQueries { task, kernel, scratch, first, count } = self;
         let rows = scratch.queries.u16s_mut().chunks_exact_mut(stride(task.width));
         for (i, out) in rows.take(count).enumerate() {
-            let query = task.turned(first + i, 0, &mut scratch.row);
-            super::rows::narrow(query, out);
+            task.turn(kernel, first + i, 0, out);
         }
     }
 }
@@ -320,6 +319,7 @@ impl WithSimd for GatherQueries<'_> {
 /// Scores to weights: a new running maximum, exponentials in bfloat16, their sum.
 struct Softmax<'a> {
     task: &'a HeadTask<'a>,
+    kernel: Kernel,
     scratch: &'a mut Scratch,
     state: &'a mut [Running; BLOCK_ROWS],
     /// The first query.
@@ -335,7 +335,7 @@ impl WithSimd for Softmax<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Softmax { task, scratch, state, first, count, block, keys } = self;
+        let Softmax { task, kernel, scratch, state, first, count, block, keys } = self;
         let whole = padded(keys);
         // Exponentials are powers of two: scores are brought to the right scale in the subtraction of the
         // maximum.
@@ -352,45 +352,9 @@ impl WithSimd for Softmax<'_> {
                 }
             }
             scores[keys..whole].fill(f32::NEG_INFINITY);
-            let vectors = S::as_mut_simd_f32s(&mut scores[..whole]).0;
-            let used = if alibi { 1.0 } else { scale };
-            *state = weigh(simd, vectors, (block > 0).then_some(*state), used);
-            for (weight, score) in weights[..whole].iter_mut().zip(&scores[..whole]) {
-                *weight = (score.to_bits() >> 16) as u16;
-            }
-        }
-    }
-}
-
-/// One query's scores to their exponentials, rounded to bfloat16 and still float32.
-#[inline(always)]
-fn weigh<S: Simd>(simd: S, scores: &mut [S::f32s], before: Option<Running>, scale: f32) -> Running {
-    let mut highest = simd.splat_f32s(f32::NEG_INFINITY);
-    for score in scores.iter() {
-        highest = simd.max_f32s(highest, *score);
-    }
-    let highest = simd.reduce_max_f32s(highest);
-    let maximum =
-        before.map_or(highest, |before| if highest > before.maximum { highest } else { before.maximum });
-    let (scale_all, shift) = (simd.splat_f32s(scale), simd.splat_f32s(-maximum * scale));
-    let (half, one, kept) = (simd.splat_u32s(0x7fff), simd.splat_u32s(1), simd.splat_u32s(0xffff_0000));
-    let mut total = simd.splat_f32s(0.0);
-    for score in scores {
-        let power = exp2_nonpositive(simd, simd.mul_add_e_f32s(*score, scale_all, shift));
-        // Ties to even; a NaN keeps its first bits. What is summed is what values are multiplied by.
-        let bits = simd.transmute_u32s_f32s(power);
-        let last = simd.and_u32s(simd.wrapping_dyn_shr_u32s(bits, simd.splat_u32s(16)), one);
-        let bits = simd.and_u32s(simd.add_u32s(bits, simd.add_u32s(half, last)), kept);
-        *score = simd.transmute_f32s_u32s(bits);
-        total = simd.add_f32s(total, *score);
-    }
-    let total = simd.reduce_sum_f32s(total);
-    match before {
-        None => Running { maximum, total, shrink: 0.0 },
-        Some(before) => {
-            let power = simd.splat_f32s((before.maximum - maximum) * scale);
-            let shrink = simd.reduce_max_f32s(exp2_nonpositive(simd, power));
-            Running { maximum, total: before.total * shrink + total, shrink }
+            let scale = if alibi { 1.0 } else { scale };
+            let (scores, weights) = (&mut scores[..whole], &mut weights[..whole]);
+            *state = weigh(simd, kernel, scores, weights, (block > 0).then_some(*state), scale);
         }
     }
 }
@@ -451,7 +415,7 @@ impl WithSimd for Finish<'_> {
             }
             // SAFETY: `run`'s promise: this task alone writes these queries of this head.
             let out = unsafe { task.out.row(task.tokens.start + first + i, columns.clone()) };
-            super::rows::narrow(sums, out);
+            narrow(sums, out);
         }
     }
 }

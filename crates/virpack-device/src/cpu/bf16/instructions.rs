@@ -95,7 +95,7 @@ pub(crate) struct Block<'a> {
     pub(crate) count: usize,
     /// One panel or two.
     pub(crate) panels: &'a [u32],
-    /// Pairs of inputs, a multiple of half of [`INPUTS`].
+    /// Pairs of inputs, a multiple of half of [`Kernel::inputs`].
     pub(crate) pairs: usize,
 }
 
@@ -131,6 +131,21 @@ impl Kernel {
 
     pub(crate) fn arch(self) -> Arch {
         self.arch
+    }
+
+    /// Returns the inputs that it takes at a time: a block's are a multiple of them.
+    pub(crate) fn inputs(self) -> usize {
+        match self.instructions {
+            Bf16Instructions::Amx => INPUTS,
+            Bf16Instructions::Neon => 8,
+            Bf16Instructions::Avx512 | Bf16Instructions::Widened => 2,
+        }
+    }
+
+    /// Returns whether softmax may use AVX-512 BF16, which processors with AMX have beside it.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn has_avx512(self) -> bool {
+        self.instructions != Bf16Instructions::Widened && super::avx512::is_available()
     }
 
     /// Makes this thread ready to multiply, until the session is dropped.
@@ -196,7 +211,8 @@ impl Multiplier<'_> {
         let Multiplier { session, panels, pairs } = self;
         let block = Block { rows, count, panels, pairs: *pairs };
         let (rows, width) = (block.rows_computed(), block.width());
-        assert!((1..=BLOCK_ROWS).contains(&block.count) && block.pairs.is_multiple_of(INPUTS / 2));
+        assert!((1..=BLOCK_ROWS).contains(&block.count));
+        assert!((2 * block.pairs).is_multiple_of(session.kernel.inputs()));
         assert!(block.pairs > 0 && (1..=2).contains(&width));
         assert!(block.panels.len() == width * block.pairs * PANEL);
         assert!(block.rows.values.len() >= (rows - 1) * block.rows.stride + 2 * block.pairs);
