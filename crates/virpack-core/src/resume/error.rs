@@ -1,7 +1,7 @@
 //! Why a run cannot go on where another one ended.
 
 use std::borrow::Cow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use virpack_seq::{Hint, shown_path};
 
@@ -62,19 +62,6 @@ pub struct OtherRun {
     /// Its folder of parts, or its report.
     pub(super) path: PathBuf,
     pub(super) differences: Vec<IdentityDifference>,
-}
-
-impl OtherRun {
-    /// Returns its folder of parts, or its report.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Iterates over the differences: the name of a setting, its value there and here.
-    pub fn differences(&self) -> impl Iterator<Item = String> {
-        self.differences.iter().map(ToString::to_string)
-    }
 }
 
 impl Hint for ResumeError {
