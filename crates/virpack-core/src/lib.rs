@@ -94,8 +94,6 @@ pub use embeddings::Embeddings;
 pub use error::Error;
 pub use event::{Event, ModelBudget};
 pub use frames::{FrameKind, FramesOptions, FramesSummary, frames};
-#[doc(hidden)]
-pub use html::grouped;
 pub use merge::{MergeError, MergeOptions, merge};
 pub use options::{LengthOptions, ModelSource, ParseTokenBudgetError, TokenBudget};
 pub use progress::{ChunkProgress, DeviceProgress, Progress};

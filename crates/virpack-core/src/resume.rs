@@ -31,6 +31,8 @@ mod session;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use virpack_seq::grouped;
+
 pub(crate) use complete::{CompleteRun, describe, recorded_identity};
 use dir::Checkpoint;
 pub(crate) use dir::{ResumeDir, pipe};
@@ -144,10 +146,10 @@ impl SavedWork {
 impl std::fmt::Display for SavedWork {
     /// Writes what is kept, without the directory.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} finished {}", self.finished, self.unit.as_str())?;
+        write!(f, "{} finished {}", grouped(self.finished), self.unit.as_str())?;
         match self.under_way {
             0 => Ok(()),
-            n => write!(f, " and {n} embeddings for more"),
+            n => write!(f, " and {} embeddings for more", grouped(n)),
         }
     }
 }
