@@ -261,7 +261,7 @@ fn work<B: Backend, M: Encoder<B> + ?Sized>(
             shared.queue.stop(Some(error));
             None
         }
-        Ok(Err(Stop::NobodyListens)) => {
+        Ok(Err(Stop::ResultsDropped)) => {
             shared.queue.stop(None);
             None
         }

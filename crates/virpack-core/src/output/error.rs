@@ -222,7 +222,7 @@ pub(crate) enum OutputProblem {
         given: usize,
     },
     /// A record names an input that the options do not.
-    #[error("record {}: it stands in input {source_index}, and the output knows of {sources}", shown_id(id))]
+    #[error("record {}: its input is number {source_index} (from 0), and the output has {sources}", shown_id(id))]
     UnknownSource {
         /// The record's id.
         id: String,

@@ -38,7 +38,7 @@ pub(super) enum Stop {
     /// No device could do better.
     Run(Error),
     /// The receiver of the results was dropped.
-    NobodyListens,
+    ResultsDropped,
 }
 
 impl From<DeviceError> for Stop {
@@ -154,7 +154,7 @@ impl<B: Backend, M: Encoder<B> + ?Sized> Worker<'_, B, M> {
     }
 
     fn hand_on(&self, item: RunnerItem) -> Result<(), Stop> {
-        self.send.send(Some(Ok(item))).map_err(|_| Stop::NobodyListens)?;
+        self.send.send(Some(Ok(item))).map_err(|_| Stop::ResultsDropped)?;
         // The wait for the caller was not the device's time.
         self.shared.queue.moved(self.device);
         Ok(())
