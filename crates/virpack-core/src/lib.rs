@@ -91,7 +91,7 @@ pub use devices::{DeviceChoice, DeviceChoiceError, DeviceOptions, Devices, LeftO
 pub use embed::{EmbedOptions, EmbedSummary, embed, embed_on, embed_records};
 pub use embedder::{Embedder, EmbedderOptions, EmbeddingStream};
 pub use embeddings::Embeddings;
-pub use error::Error;
+pub use error::{Error, SettingError};
 pub use event::{Event, ModelBudget};
 pub use frames::{FrameKind, FramesOptions, FramesSummary, frames};
 pub use merge::{MergeError, MergeOptions, merge};

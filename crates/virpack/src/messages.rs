@@ -117,12 +117,15 @@ mod tests {
     use virpack_core::ResumeError;
     use virpack_core::device::DeviceError;
     use virpack_core::model::ModelError;
+    use virpack_core::verdict::CallThresholds;
     use virpack_seq::SeqError;
 
     #[test]
     fn options_are_named_where_the_libraries_name_none() {
-        let share = of(&Error::NoShare { option: "min_chunk_score", given: 2.0 });
-        assert_eq!(share.text(), "--min-chunk-score must be between 0 and 1, and is 2");
+        let share = of(&CallThresholds::at(70.0).unwrap_err());
+        let lines = "--min-score must be between 0 and 1, and is 70\n\
+                     hint: the default is 0.7; --relaxed is 0.5, --strict 0.9";
+        assert_eq!(share.text(), lines);
         let pipe = of(&ResumeError::Pipe { input: "-".into() }.into());
         assert!(pipe.what.starts_with("--resume reads the inputs again"), "{pipe:?}");
         assert_eq!(pipe.hints, ["give files, or leave --resume out and start again"]);

@@ -6,8 +6,8 @@ use virpack_device::Pool;
 use virpack_model::ModelConfig;
 use virpack_seq::{CollatorOptions, GreedyPacker, LengthPolicy, LongRecords, PackerOptions, VarlenCollator};
 
-use crate::Error;
 use crate::devices::DeviceOptions;
+use crate::error::{Error, SettingProblem};
 use crate::memory;
 use crate::options::{
     Downloads, FoundModel, LengthOptions, ModelSource, TokenBudget, downloads_setter, setters,
@@ -85,7 +85,7 @@ impl EmbedderOptions {
         let lengths = self.lengths.up_to(LengthPolicy::default().max_length);
         self.check_lengths(&lengths)?;
         if self.pool.is_none() && matches!(lengths.long_records, LongRecords::Window { .. }) {
-            return Err(Error::ResidueWindows);
+            return Err(SettingProblem::ResidueWindows.into());
         }
         Ok(())
     }
@@ -111,7 +111,7 @@ impl EmbedderOptions {
         // fair-esm counts 0 (the embeddings) to the number of layers, and -1 is the last.
         let layer = if asked < 0 { asked + layers + 1 } else { asked };
         if !(0..=layers).contains(&layer) {
-            return Err(Error::NoLayer { layer: asked, layers: config.layers() });
+            return Err(SettingProblem::NoLayer { layer: asked, layers: config.layers() }.into());
         }
         Ok(layer as usize)
     }

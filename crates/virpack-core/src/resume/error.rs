@@ -7,6 +7,7 @@ use virpack_seq::{Hint, shown_path};
 
 use super::SavedWork;
 use super::complete::lines;
+use crate::error::opaque;
 use crate::identity::IdentityDifference;
 
 /// Why a run cannot go on where another one ended, or begin beside what it left.
@@ -88,15 +89,9 @@ impl Hint for ResumeError {
     }
 }
 
-/// A directory of parts that a run cannot take, because another process or user has it.
-#[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub struct FolderError(#[from] FolderProblem);
-
-impl Hint for FolderError {
-    fn hint(&self) -> Option<Cow<'_, str>> {
-        self.0.hint()
-    }
+opaque! {
+    /// A directory of parts that a run cannot take, because another process or user has it.
+    pub struct FolderError(FolderProblem) in ResumeError::Folder;
 }
 
 /// Why a run cannot take a directory of parts.
@@ -135,12 +130,6 @@ pub(crate) enum FolderProblem {
         /// What it is.
         source: std::io::Error,
     },
-}
-
-impl From<FolderProblem> for ResumeError {
-    fn from(problem: FolderProblem) -> ResumeError {
-        ResumeError::Folder(problem.into())
-    }
 }
 
 impl Hint for FolderProblem {

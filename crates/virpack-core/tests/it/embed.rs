@@ -180,7 +180,7 @@ fn residues_and_windows_do_not_go_together() {
     let directory = tempfile::tempdir().unwrap();
     let base = EmbedOptions::new(Vec::new(), &model(), directory.path().join("emb.h5"));
     let error = base.pool(None).lengths(lengths).check().unwrap_err();
-    assert!(matches!(error, virpack_core::Error::ResidueWindows), "{error}");
+    assert!(matches!(&error, Error::Setting(error) if error.setting() == "long_records"), "{error}");
 }
 
 #[test]

@@ -280,12 +280,13 @@ fn options_that_do_not_fit_are_refused_before_anything_is_loaded() {
     let refused = |options: EmbedderOptions| Embedder::new(options, |_| ()).unwrap_err();
     let windows =
         LengthPolicy { max_length: 300, min_length: 0, long_records: LongRecords::Window { overlap: 40 } };
-    assert!(matches!(
-        refused(EmbedderOptions::new("no/model").pool(None).lengths(windows)),
-        Error::ResidueWindows
-    ));
+    let setting = |options| match refused(options) {
+        Error::Setting(error) => error.setting(),
+        other => panic!("{other}"),
+    };
+    assert_eq!(setting(EmbedderOptions::new("no/model").pool(None).lengths(windows)), "long_records");
     let small = EmbedderOptions::new("no/model").token_budget(10);
     assert!(matches!(refused(small), Error::Seq(SeqError::BudgetTooSmall { .. })));
-    assert!(matches!(refused(options().layer(99)), Error::NoLayer { layer: 99, .. }));
+    assert_eq!(setting(options().layer(99)), "layer");
     assert!(matches!(refused(EmbedderOptions::new("virpack-mini")), Error::Model(_)));
 }

@@ -12,7 +12,7 @@ use virpack_core::model::hub::HubError;
 use virpack_core::model::{ModelError, mini};
 use virpack_core::output::{OutputError, OutputErrorKind};
 use virpack_core::plan::PlanError;
-use virpack_core::{DeviceChoiceError, Error, Hint};
+use virpack_core::{DeviceChoiceError, Error, Hint, SettingError};
 use virpack_seq::{InputError, SeqError, shown_path};
 
 type Words<'a> = Option<Cow<'a, str>>;
@@ -24,6 +24,7 @@ pub(super) fn of(error: &Error) -> Words<'_> {
         Error::Device(error) => return of_device(error),
         Error::DeviceChoice(error) => return of_device_choice(error),
         Error::Seq(error) => return of_seq(error),
+        Error::Setting(error) => return of_setting(error),
         Error::Output(error) => return of_output(error),
         Error::Resume(error) => return of_resume(error),
         Error::Merge(error) => return of_merge(error),
@@ -47,12 +48,6 @@ pub(super) fn of(error: &Error) -> Words<'_> {
                 .into()
         }
         Error::Hung { .. } => "see `nvidia-smi` and the system's log; --device-timeout sets the seconds".into(),
-        Error::ResidueWindows => {
-            "raise --max-length instead, or use --long-records truncate, skip or error".into()
-        }
-        Error::WrongModel { .. } => {
-            "--nucleotide-model reads the bases, --protein-model the peptides".into()
-        }
         neutral => return neutral.hint(),
     };
     Some(words)
@@ -113,6 +108,17 @@ pub(super) fn of_unavailable(why: &Unavailable) -> Words<'_> {
         Remedy::ChangeDtype => Some("compute with --dtype f16 or f32".into()),
         _ => why.hint(),
     }
+}
+
+fn of_setting(error: &SettingError) -> Words<'_> {
+    Some(Cow::Borrowed(match error.setting() {
+        "long_records" => "raise --max-length instead, or use --long-records truncate, skip or error",
+        "nucleotide_model" | "protein_model" => {
+            "--nucleotide-model reads the bases, --protein-model the peptides"
+        }
+        "min_score" => "the default is 0.7; --relaxed is 0.5, --strict 0.9",
+        _ => return error.hint(),
+    }))
 }
 
 fn of_seq(error: &SeqError) -> Words<'_> {
