@@ -11,7 +11,7 @@ use crate::output::OutputError;
 use crate::plan::PlanError;
 use crate::predict::BundleError;
 use crate::report::ReportError;
-use crate::resume::{FolderProblem, ResumeError, SavedWork};
+use crate::resume::{FolderProblem, ResumeError, ResumeProblem, SavedWork};
 use virpack_device::DeviceError;
 use virpack_model::{HoldsModelError, ModelError};
 use virpack_seq::{ThreadError, shown_path};
@@ -111,7 +111,7 @@ impl HoldsModelError for Error {
 
 impl From<FolderProblem> for Error {
     fn from(problem: FolderProblem) -> Error {
-        Error::Resume(problem.into())
+        ResumeProblem::from(problem).into()
     }
 }
 

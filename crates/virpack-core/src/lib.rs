@@ -97,7 +97,7 @@ pub use frames::{FrameKind, FramesOptions, FramesSummary, frames};
 pub use merge::{MergeError, MergeOptions, merge};
 pub use options::{LengthOptions, ModelSource, ParseTokenBudgetError, TokenBudget};
 pub use progress::{ChunkProgress, DeviceProgress, Progress};
-pub use resume::{CheckpointOptions, FolderError, OtherRun, ResumeError, ResumeSummary, SavedWork, Unit};
+pub use resume::{CheckpointOptions, ResumeError, ResumeErrorKind, ResumeSummary, SavedWork, Unit};
 pub use runner::{AsyncInferenceRunner, DeviceEvent, DeviceTally, RunnerItem, RunnerOptions};
 pub use virpack_device as device;
 pub use virpack_model as model;

@@ -2,7 +2,7 @@
 
 use super::flag;
 use virpack_core::Error;
-use virpack_core::ResumeError;
+use virpack_core::ResumeErrorKind;
 use virpack_core::output::OutputErrorKind;
 use virpack_seq::shown_path;
 
@@ -15,9 +15,12 @@ pub(super) fn of(error: &Error) -> Option<String> {
                 .to_owned()
         }
         Error::Setting(error) => error.named(&flag(error.setting())),
-        Error::Resume(ResumeError::Pipe { input }) => format!(
-            "--resume reads the inputs again from their beginning, and {input} is a pipe, stdin or a URL"
-        ),
+        Error::Resume(error) => match error.kind() {
+            ResumeErrorKind::Pipe(input) => format!(
+                "--resume reads the inputs again from their beginning, and {input} is a pipe, stdin or a URL"
+            ),
+            _ => return None,
+        },
         Error::Output(error) => return of_output(error.kind()),
         _ => return None,
     })

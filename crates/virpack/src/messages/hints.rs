@@ -6,13 +6,12 @@ use crate::text::megabytes;
 use std::borrow::Cow;
 use std::io::ErrorKind;
 use virpack_core::MergeError;
-use virpack_core::ResumeError;
 use virpack_core::device::{DeviceError, Remedy, Unavailable};
 use virpack_core::model::hub::HubError;
 use virpack_core::model::{ModelError, mini};
 use virpack_core::output::{OutputError, OutputErrorKind};
 use virpack_core::plan::PlanError;
-use virpack_core::{DeviceChoiceError, Error, Hint, SettingError};
+use virpack_core::{DeviceChoiceError, Error, Hint, ResumeError, ResumeErrorKind, SettingError};
 use virpack_seq::{InputError, SeqError, shown_path};
 
 type Words<'a> = Option<Cow<'a, str>>;
@@ -210,19 +209,17 @@ pub(super) fn of_output(error: &OutputError) -> Words<'_> {
 const REPLACE: &str = "choose another name, or replace it with --force";
 
 fn of_resume(error: &ResumeError) -> Words<'_> {
-    Some(Cow::Borrowed(match error {
-        ResumeError::Unfinished(_) => "continue with --resume, or start again with --force",
-        ResumeError::AnotherRun(_) => {
+    Some(Cow::Borrowed(match error.kind() {
+        ResumeErrorKind::Unfinished => "continue with --resume, or start again with --force",
+        ResumeErrorKind::AnotherRun => {
             "with the same inputs, model and options --resume resumes it; --force without it starts again"
         }
-        ResumeError::AnotherOutput(_) => REPLACE,
-        ResumeError::OtherCalls(_) => "`virpack report` makes its files again, without computing",
-        ResumeError::Manifest { .. } => {
-            "what is finished cannot be known without it: start again with --force"
-        }
-        ResumeError::Version(_) => "resume with the version that made them, or start again with --force",
-        ResumeError::Pipe { .. } => "give files, or leave --resume out and start again",
-        neutral => return neutral.hint(),
+        ResumeErrorKind::AnotherOutput => REPLACE,
+        ResumeErrorKind::OtherCalls => "`virpack report` makes its files again, without computing",
+        ResumeErrorKind::Manifest => "what is finished cannot be known without it: start again with --force",
+        ResumeErrorKind::Version => "resume with the version that made them, or start again with --force",
+        ResumeErrorKind::Pipe(_) => "give files, or leave --resume out and start again",
+        _ => return error.hint(),
     }))
 }
 
