@@ -4,10 +4,14 @@ use std::time::Duration;
 
 use virpack_device::Pool;
 use virpack_model::ModelConfig;
-use virpack_seq::{CollatorOptions, GreedyPacker, LengthPolicy, LongRecords, PackerOptions, VarlenCollator};
+use virpack_seq::{
+    CollatorOptions, GreedyPacker, Input, LengthPolicy, LongRecords, PackerOptions, ReadLimits,
+    VarlenCollator,
+};
 
 use crate::devices::DeviceOptions;
 use crate::error::{Error, SettingProblem};
+use crate::event::Event;
 use crate::memory;
 use crate::options::{
     Downloads, FoundModel, LengthOptions, ModelSource, TokenBudget, downloads_setter, setters,
@@ -102,6 +106,18 @@ impl EmbedderOptions {
     /// Finds the model, and downloads it if necessary.
     pub(crate) fn find_model(&self) -> Result<FoundModel, Error> {
         Ok(self.model.find(self.downloads.as_ref())?)
+    }
+
+    /// Finds the model that reads `inputs`. Reports which built-in one their letters select.
+    pub(crate) fn find_model_for(
+        &self,
+        inputs: &[Input],
+        limits: ReadLimits,
+        on_event: &mut impl FnMut(Event),
+    ) -> Result<FoundModel, Error> {
+        let Some(model) = self.model.built_in(inputs, limits)? else { return self.find_model() };
+        on_event(Event::BuiltInModel { model });
+        Ok(ModelSource::from(model).find(None)?)
     }
 
     /// Returns the requested layer, counted from the embeddings.

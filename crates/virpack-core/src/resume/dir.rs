@@ -16,6 +16,7 @@ use super::{
     CheckpointOptions, FolderProblem, OtherRun, Parts, ResumeProblem, ResumeSummary, RunId, SavedWork, Unit,
 };
 use crate::Error;
+use crate::files::place::remove;
 use crate::files::{FileProblem, NewDirectory, PendingFile, cleanup, remove_leftovers};
 use crate::identity::{Identity, IdentityDifference};
 use crate::output::{OutputError, report_path};
@@ -393,13 +394,6 @@ impl Drop for Checkpoint {
 fn is_begun(name: &str) -> bool {
     let target = PendingFile::target_of(name);
     target.is_some_and(|target| Manifest::is_name(target) || Part::is_name(target))
-}
-
-fn remove(path: &Path) -> std::io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
 }
 
 /// Refuses a run that shares a name with another one and would not make the same rows.
