@@ -20,7 +20,7 @@ use virpack_core::device::Cpu;
 use virpack_core::model::Esm2;
 use virpack_core::model::Esm2Config;
 use virpack_core::model::RandomTensors;
-use virpack_core::{AsyncInferenceRunner, BatchRows, RunnerItem, RunnerOptions};
+use virpack_core::{AsyncInferenceRunner, RunnerItem, RunnerOptions};
 use virpack_seq::{
     AsyncDataLoader, CollatorOptions, EsmTokenizer, GreedyPacker, LoaderOptions, PackerOptions, Records,
     VarlenCollator,
@@ -91,11 +91,9 @@ fn rate(cpu: &Arc<Cpu>, shape: &(&str, usize, usize, usize, usize), load: &str) 
         let runner = AsyncInferenceRunner::new(vec![device], loader.clone(), options).expect("runs");
         let mut rows = 0;
         for finished in runner {
-            if let RunnerItem::Rows(BatchRows::Embeddings { rows: r, values }) =
-                finished.expect("finite embeddings")
-            {
-                rows += r.len();
-                std::hint::black_box(values);
+            if let RunnerItem::Embeddings(embeddings) = finished.expect("finite embeddings") {
+                rows += embeddings.rows.len();
+                std::hint::black_box(embeddings.values);
             }
         }
         let rate = loader.counters().tokens as f64 / start.elapsed().as_secs_f64();

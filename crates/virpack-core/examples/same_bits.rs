@@ -26,7 +26,7 @@ use virpack_core::seq::{
     AsyncDataLoader, CollatorOptions, EsmTokenizer, GreedyPacker, LengthPolicy, LoaderOptions, PackerOptions,
     Records, VarlenCollator,
 };
-use virpack_core::{AsyncInferenceRunner, BatchRows, RunnerItem, RunnerOptions};
+use virpack_core::{AsyncInferenceRunner, RunnerItem, RunnerOptions};
 use virpack_core::{DeviceChoice, DeviceOptions};
 
 type Failure = Box<dyn Error>;
@@ -156,13 +156,8 @@ fn embed<B: Device + 'static>(
     let runner = AsyncInferenceRunner::new(devices.to_vec(), loader, RunnerOptions::new(layers))?;
     let mut all = Rows::new();
     for finished in runner {
-        if let RunnerItem::Rows(BatchRows::Embeddings { rows, values }) = finished? {
-            let width = values.len() / rows.len();
-            all.extend(
-                rows.iter()
-                    .map(|row| row.id.to_string())
-                    .zip(values.chunks_exact(width).map(<[f32]>::to_vec)),
-            );
+        if let RunnerItem::Embeddings(embeddings) = finished? {
+            all.extend(embeddings.iter().map(|(row, values)| (row.id.to_string(), values.to_vec())));
         }
     }
     Ok(all)

@@ -12,9 +12,10 @@ use virpack_seq::{
 };
 
 use crate::Error;
+use crate::embeddings::Embeddings;
 use crate::memory;
 use crate::options::{TokenBudget, setters};
-use crate::runner::{AsyncInferenceRunner, BatchRows, IN_FLIGHT, RunnerItem, RunnerOptions};
+use crate::runner::{AsyncInferenceRunner, IN_FLIGHT, RunnerItem, RunnerOptions};
 use crate::synthetic::{Load, SyntheticFasta};
 use span::{Completion, Span};
 use virpack_model::{Esm2, Esm2Config, RandomTensors, TensorSource};
@@ -218,7 +219,7 @@ impl<B: Device + 'static> Engine<B> {
             let mut runner = self.start(tokens)?;
             let mut completions = Vec::new();
             while let Some(finished) = runner.next() {
-                let RunnerItem::Rows(BatchRows::Embeddings { rows, .. }) = finished? else { continue };
+                let RunnerItem::Embeddings(Embeddings { rows, .. }) = finished? else { continue };
                 completions.push(Completion {
                     at: begun.elapsed(),
                     tokens: rows.iter().map(|row| row.length + 2).sum(),

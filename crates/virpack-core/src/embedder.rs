@@ -1,8 +1,8 @@
 //! A model that is loaded once and embeds any number of times.
 
 mod options;
+mod pieces;
 mod pipeline;
-mod rows;
 mod stream;
 mod warm;
 
@@ -14,11 +14,11 @@ use virpack_seq::{Alphabet, Records};
 
 use crate::Error;
 use crate::cancel::CancelToken;
+use crate::embeddings::Embeddings;
 use crate::event::Event;
 use crate::for_devices;
 pub use options::EmbedderOptions;
 pub(crate) use pipeline::{loader, progress, runner};
-pub use rows::Embeddings;
 pub use stream::EmbeddingStream;
 pub(crate) use warm::{ModelChecksums, OpenedModel, WarmModel};
 

@@ -1,20 +1,24 @@
 //! The errors between a model's name and an output file.
 
 mod hints;
-
-use std::path::PathBuf;
+mod opaque;
+mod setting;
 
 use crate::devices::DeviceChoiceError;
 use crate::files::FileProblem;
-use crate::merge::{MergeError, MergeProblem};
+use crate::merge::MergeError;
 use crate::output::OutputError;
-use crate::plan::{PlanError, PlanProblem};
+use crate::plan::PlanError;
 use crate::predict::BundleError;
 use crate::report::ReportError;
-use crate::resume::{FolderProblem, ResumeError, SavedWork};
+use crate::resume::{FolderProblem, ResumeError, ResumeProblem, SavedWork};
 use virpack_device::DeviceError;
 use virpack_model::{HoldsModelError, ModelError};
 use virpack_seq::{ThreadError, shown_path};
+
+pub(crate) use opaque::opaque;
+pub use setting::SettingError;
+pub(crate) use setting::SettingProblem;
 
 /// An error of a run, with the facts that are needed to correct it.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +64,9 @@ pub enum Error {
         /// The work that need not be computed again; None if there is none.
         kept: Option<SavedWork>,
     },
+    /// A setting that cannot be used.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
     /// A thread that did not start, or panicked.
     #[error(transparent)]
     Thread(#[from] ThreadError),
@@ -78,12 +85,6 @@ pub enum Error {
         /// The number of records.
         records: usize,
     },
-    /// Windows in combination with a row for every residue.
-    #[error(
-        "long records cannot be cut into windows where each residue has its row: a record's rows are written together, and \
-         a record in windows can have any number of them"
-    )]
-    ResidueWindows,
     /// Frames whose embeddings were never returned: a fault of virpack.
     #[doc(hidden)]
     #[error("{places} records, chunks or frames never had their embeddings")]
@@ -91,39 +92,11 @@ pub enum Error {
         /// The number of frames.
         places: usize,
     },
-    /// A model of the wrong kind.
-    #[error("{}: {option} names {given} here, and must name {wanted}", shown_path(path))]
-    WrongModel {
-        /// The model's file or directory.
-        path: PathBuf,
-        /// The field of [`PredictOptions`](crate::predict::PredictOptions) that named it.
-        option: &'static str,
-        /// The kind that it is.
-        given: &'static str,
-        /// The kind that it must be.
-        wanted: &'static str,
-    },
-    /// A fraction outside 0 to 1.
-    #[error("{option} must be between 0 and 1, and is {given}")]
-    NoShare {
-        /// The name of the field in [`CallOptions`](crate::calls::CallOptions), or of the value.
-        option: &'static str,
-        /// The requested value.
-        given: f64,
-    },
     /// Embeddings with NaN or infinity.
     #[error("NaN or infinity in the embeddings of {}", list(ids))]
     NotFinite {
         /// The records of the batch that have them.
         ids: Vec<String>,
-    },
-    /// A layer that the model does not have.
-    #[error("no layer {layer}: the model has {layers}")]
-    NoLayer {
-        /// The requested layer.
-        layer: i64,
-        /// The number of layers of the model.
-        layers: usize,
     },
 }
 
@@ -136,21 +109,9 @@ impl HoldsModelError for Error {
     }
 }
 
-impl From<MergeProblem> for Error {
-    fn from(problem: MergeProblem) -> Error {
-        Error::Merge(problem.into())
-    }
-}
-
-impl From<PlanProblem> for Error {
-    fn from(problem: PlanProblem) -> Error {
-        Error::Plan(problem.into())
-    }
-}
-
 impl From<FolderProblem> for Error {
     fn from(problem: FolderProblem) -> Error {
-        Error::Resume(problem.into())
+        ResumeProblem::from(problem).into()
     }
 }
 

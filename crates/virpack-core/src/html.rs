@@ -29,8 +29,6 @@ use std::borrow::Cow;
 
 pub(crate) use compare::{ComparedRun, compare_page};
 pub(crate) use embed_page::EmbedPageBuilder;
-#[doc(hidden)]
-pub use filters::grouped;
 pub(crate) use page::{Page, PageBuilder, PageOptions};
 pub(crate) use rates::Rates;
 pub(crate) use record::{PageChunk, PageFrame, PageRecord, PageRegion};

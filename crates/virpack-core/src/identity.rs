@@ -101,9 +101,17 @@ impl Identity {
 
 impl std::fmt::Display for IdentityDifference {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".to_owned());
+        let shown =
+            |value: &Option<String>| value.as_deref().map_or_else(|| "nothing".to_owned(), short_sums);
         write!(f, "{}: {} there, {} here", self.name, shown(&self.was), shown(&self.is))
     }
+}
+
+/// Shortens each SHA-256 in a text to its first 12 digits.
+fn short_sums(text: &str) -> String {
+    let is_sum = |word: &&str| word.len() == 64 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let sums: Vec<&str> = text.split(|c: char| !c.is_ascii_alphanumeric()).filter(is_sum).collect();
+    sums.into_iter().fold(text.to_owned(), |text, sum| text.replace(sum, &sum[..12]))
 }
 
 #[cfg(test)]
@@ -123,6 +131,17 @@ mod tests {
         let said: Vec<_> = is.differences(&was).iter().map(ToString::to_string).collect();
         assert_eq!(said, ["pool: mean there, max here", "shard: nothing there, 1/2 here"]);
         assert_eq!(was.differences(&is).len(), 2);
+    }
+
+    #[test]
+    fn a_sum_that_differs_is_short() {
+        let [was, is] = ["0f".repeat(32), "f0".repeat(32)].map(|sum| size_and_sha256(12, &sum));
+        let difference = IdentityDifference { name: "input".to_owned(), was: Some(was), is: Some(is) };
+        assert_eq!(
+            difference.to_string(),
+            "input: 12 bytes, SHA-256 0f0f0f0f0f0f there, 12 bytes, SHA-256 f0f0f0f0f0f0 here"
+        );
+        assert_eq!(short_sums(&"0f".repeat(31)), "0f".repeat(31));
     }
 
     #[test]

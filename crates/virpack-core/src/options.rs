@@ -5,6 +5,7 @@ mod model;
 mod token_budget;
 
 pub use lengths::LengthOptions;
+pub(crate) use lengths::named_long_records;
 pub use model::ModelSource;
 pub(crate) use model::{Downloads, FoundModel, named};
 pub use token_budget::{ParseTokenBudgetError, TokenBudget};

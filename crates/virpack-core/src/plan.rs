@@ -113,15 +113,6 @@ impl PlanOptions {
         in embedder:
         /// Sets how the model is downloaded, and how damaged files of the cache are downloaded again.
     }
-
-    /// Finds the model, and reports which built-in one the letters of the inputs select.
-    fn find_model(&self, on_event: &mut impl FnMut(Event)) -> Result<FoundModel, Error> {
-        let Some(model) = self.embedder.model.built_in(&self.inputs, self.limits)? else {
-            return self.embedder.find_model();
-        };
-        on_event(Event::BuiltInModel { model });
-        Ok(ModelSource::from(model).find(None)?)
-    }
 }
 
 /// Reads the inputs once and writes the plan of their parts. If the same plan exists, it is left unchanged.
@@ -159,7 +150,7 @@ pub fn plan(options: &PlanOptions, mut on_event: impl FnMut(Event)) -> Result<Pl
         return Err(PlanProblem::NoBf16.into());
     }
     let directory = NewDirectory::of_plan(&options.directory)?;
-    let found = options.find_model(&mut on_event)?;
+    let found = options.embedder.find_model_for(&options.inputs, options.limits, &mut on_event)?;
     let ReadModel { facts, layer, lengths } = ReadModel::read(&found, &options.embedder, &mut on_event)?;
     let rows = RowOptions {
         pool: options.embedder.pool,

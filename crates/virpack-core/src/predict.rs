@@ -62,7 +62,7 @@ pub(crate) use predictor::ScoredRecords;
 pub use summary::PredictSummary;
 
 /// Bases of a chunk, if neither the options nor the classifier give a length.
-pub const DEFAULT_LENGTH: NonZeroUsize = NonZeroUsize::new(500).expect("it is not 0");
+const DEFAULT_LENGTH: NonZeroUsize = NonZeroUsize::new(500).expect("it is not 0");
 
 /// Judges every record of the inputs.
 ///

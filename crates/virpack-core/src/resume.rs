@@ -31,12 +31,15 @@ mod session;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use virpack_seq::grouped;
+
 pub(crate) use complete::{CompleteRun, describe, recorded_identity};
 use dir::Checkpoint;
 pub(crate) use dir::{ResumeDir, pipe};
 pub(crate) use earlier_parts::EarlierParts;
-pub(crate) use error::FolderProblem;
-pub use error::{FolderError, OtherRun, ResumeError};
+use error::OtherRun;
+pub(crate) use error::{FolderProblem, ResumeProblem};
+pub use error::{ResumeError, ResumeErrorKind};
 pub(crate) use manifest::Manifest;
 pub(crate) use part_entry::{Entries, HandOn};
 use parts::{CompleteParts, Parts};
@@ -144,10 +147,10 @@ impl SavedWork {
 impl std::fmt::Display for SavedWork {
     /// Writes what is kept, without the directory.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} finished {}", self.finished, self.unit.as_str())?;
+        write!(f, "{} finished {}", grouped(self.finished), self.unit.as_str())?;
         match self.under_way {
             0 => Ok(()),
-            n => write!(f, " and {n} embeddings for more"),
+            n => write!(f, " and {} embeddings for more", grouped(n)),
         }
     }
 }

@@ -15,12 +15,12 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError, bounded};
 use virpack_device::{Backend, Pool, Work};
-use virpack_seq::{AsyncDataLoader, Hint, SkippedRecord, ThreadError};
+use virpack_seq::{AsyncDataLoader, Hint, ThreadError};
 
 use crate::Error;
 use crate::cancel::CancelToken;
+use crate::embeddings::Embeddings;
 use crate::options::setters;
-use crate::row::Row;
 use crate::windows::WindowJoiner;
 use queue::Queue;
 pub use tally::DeviceTally;
@@ -65,34 +65,10 @@ impl RunnerOptions {
 /// What a runner yields.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RunnerItem {
-    /// Records that are finished.
-    Rows(BatchRows),
+    /// Records of a batch that are finished, or records that got no tokens.
+    Embeddings(Embeddings),
     /// What has become of a device.
     Device(DeviceEvent),
-}
-
-/// Records that a runner has finished.
-#[derive(Clone, Debug, PartialEq)]
-pub enum BatchRows {
-    /// Records with their embeddings, `[rows.len(), pool.width(hidden)]`; on one device in the order the
-    /// batches were made.
-    Embeddings {
-        /// Whose they are.
-        rows: Vec<Row>,
-        /// The values, row by row.
-        values: Vec<f32>,
-    },
-    /// Records with a row for each residue, or for each token of several letters, where they are not pooled.
-    Residues {
-        /// Whose they are.
-        rows: Vec<Row>,
-        /// How many residues each of them has.
-        residues: Vec<usize>,
-        /// The values, `[residues.sum(), hidden]`.
-        values: Vec<f32>,
-    },
-    /// Records that got no tokens.
-    Skipped(Vec<SkippedRecord>),
 }
 
 /// What has become of a device.
@@ -121,24 +97,6 @@ pub enum DeviceEvent {
 impl DeviceEvent {
     fn lost(device: usize, error: &Error) -> DeviceEvent {
         DeviceEvent::Lost { device, reason: error.to_string(), hint: error.hint().map(Cow::into_owned) }
-    }
-}
-
-impl BatchRows {
-    /// Returns the records that have an embedding, each with its values: `[hidden]`, or `[residues,
-    /// hidden]`.
-    pub(crate) fn rows(&self, hidden: usize) -> impl Iterator<Item = (&Row, &[f32])> {
-        let (rows, values, residues) = match self {
-            BatchRows::Embeddings { rows, values } => (&rows[..], &values[..], None),
-            BatchRows::Residues { rows, residues, values } => (&rows[..], &values[..], Some(residues)),
-            _ => (&[][..], &[][..], None),
-        };
-        let mut rest = values;
-        rows.iter().enumerate().map(move |(i, row)| {
-            let (own, behind) = rest.split_at(residues.map_or(1, |residues| residues[i]) * hidden);
-            rest = behind;
-            (row, own)
-        })
     }
 }
 
@@ -240,7 +198,7 @@ impl AsyncInferenceRunner {
     }
 
     /// Returns what each device has done so far.
-    pub fn tallies(&self) -> Vec<DeviceTally> {
+    pub(crate) fn tallies(&self) -> Vec<DeviceTally> {
         self.tallies.iter().map(Tally::read).collect()
     }
 
@@ -251,7 +209,7 @@ impl AsyncInferenceRunner {
     }
 
     /// Returns what each device's time went to since it was opened, where it keeps account.
-    pub fn work(&self) -> Vec<Option<Work>> {
+    pub(crate) fn work(&self) -> Vec<Option<Work>> {
         (self.accounts)().into_iter().map(|(_, work)| work).collect()
     }
 
@@ -303,7 +261,7 @@ fn work<B: Backend, M: Encoder<B> + ?Sized>(
             shared.queue.stop(Some(error));
             None
         }
-        Ok(Err(Stop::NobodyListens)) => {
+        Ok(Err(Stop::ResultsDropped)) => {
             shared.queue.stop(None);
             None
         }

@@ -6,7 +6,7 @@
 //! without computing it again.
 //!
 //! - `Evidence` adds up the chunks of one record.
-//! - [`RecordCalibration`] turns evidence into a `virus_score`, and a score into an expected share of false
+//! - `RecordCalibration` turns evidence into a `virus_score`, and a score into an expected share of false
 //!   calls; it is read from a data file of the model. `uncalibrated_score` is the same rule for classifiers
 //!   without such a file.
 //! - [`CallThresholds`] turns a score into a [`Call`].
@@ -21,8 +21,7 @@ mod evidence;
 mod facts;
 mod segments;
 
-pub use calibration::RecordCalibration;
-pub(crate) use calibration::{LengthCalibration, RecordScore, uncalibrated_score};
+pub(crate) use calibration::{LengthCalibration, RecordCalibration, RecordScore, uncalibrated_score};
 pub use call::{Call, CallThresholds};
 pub(crate) use contig::ContigCall;
 pub use contig::ContigRule;

@@ -111,12 +111,12 @@ fn core_class(error: &Error) -> &'static str {
         Error::Seq(error) | Error::Model(ModelError::Seq(error)) => seq_class(error),
         Error::Device(error) | Error::Model(ModelError::Device(error)) => device_class(error),
         Error::DeviceChoice(_) | Error::Hung { .. } => "DeviceError",
-        Error::Model(_)
-        | Error::Bundle(_)
-        | Error::WrongModel { .. }
-        | Error::NotFinite { .. }
-        | Error::NoLayer { .. } => "ModelError",
-        Error::ResidueWindows | Error::NoShare { .. } | Error::Merge(_) | Error::Plan(_) => "InputError",
+        Error::Model(_) | Error::Bundle(_) | Error::NotFinite { .. } => "ModelError",
+        Error::Setting(error) => match error.setting() {
+            "layer" | "nucleotide_model" | "protein_model" => "ModelError",
+            _ => "InputError",
+        },
+        Error::Merge(_) | Error::Plan(_) => "InputError",
         Error::Output(error) if matches!(error.kind(), OutputErrorKind::ShardOfPipe(_)) => "InputError",
         Error::Output(_) | Error::Resume(_) => "OutputError",
         _ => "Error",

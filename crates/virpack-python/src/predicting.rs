@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 
+use virpack_core::CheckpointOptions;
 use virpack_core::calls::{CallOptions, Compat};
 use virpack_core::model::hub::HubOptions;
 use virpack_core::model::{Location, mini};
 use virpack_core::predict::{Bundle, PredictOptions, PredictSummary, predict};
 use virpack_core::seq::{GeneticCode, Input};
 use virpack_core::verdict::{CallThresholds, Prevalence};
-use virpack_core::{CheckpointOptions, Error};
 
 use crate::error::{Outcome, input_error};
 use crate::options::{DeviceArguments, non_zero, token_budget};
@@ -60,7 +60,7 @@ impl PredictArguments {
         let buffer_size = self.buffer_size.map(|size| non_zero("buffer_size", size)).transpose()?;
         let code = GeneticCode::ncbi(self.genetic_code)?;
         let thresholds = match self.min_score {
-            Some(given) => CallThresholds::at(given).ok_or(Error::NoShare { option: "min_score", given })?,
+            Some(given) => CallThresholds::at(given)?,
             None => CallThresholds::DEFAULT,
         };
         let prevalence = Prevalence::new(self.prevalence).ok_or_else(|| {

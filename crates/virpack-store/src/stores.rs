@@ -77,13 +77,23 @@ pub(crate) fn failed(error: &Error, scheme: Scheme, bucket: &str) -> StoreError 
     }
 }
 
+/// Returns whether a store refuses a request because it has no conditions: status 501.
+pub(crate) fn lacks_conditions(error: &Error) -> bool {
+    matches!(error, Error::NotImplemented { .. })
+        || says(error, &["501 Not Implemented", "<Code>NotImplemented</Code>"])
+}
+
 fn is_network(error: &Error) -> bool {
     causes(error).any(|cause| cause.is::<ureq::Error>())
 }
 
 fn is_of_bucket(error: &Error) -> bool {
-    let text = causes(error).map(ToString::to_string).collect::<String>();
-    ["NoSuchBucket", "ContainerNotFound", "bucket does not exist"].iter().any(|code| text.contains(code))
+    says(error, &["NoSuchBucket", "ContainerNotFound", "bucket does not exist"])
+}
+
+/// Returns whether the causes of an error say one of `words`.
+fn says(error: &Error, words: &[&str]) -> bool {
+    causes(error).map(ToString::to_string).any(|text| words.iter().any(|word| text.contains(word)))
 }
 
 fn causes<'a>(error: &'a Error) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {

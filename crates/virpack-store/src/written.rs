@@ -12,6 +12,7 @@ use object_store::{Error, MultipartId, ObjectStoreExt, PutMode, PutOptions, PutP
 
 use crate::error::StoreError;
 use crate::key::{StoreKey, wait};
+use crate::stores::lacks_conditions;
 use crate::url::ObjectUrl;
 
 /// Bytes of a request; a smaller object is one request.
@@ -90,7 +91,7 @@ impl WrittenObject {
                     return Ok(attempt > 1 && self.is_written(length, begun));
                 }
                 // A store without conditions: the object is looked for, as at the end of an upload in pieces.
-                Err(Error::NotImplemented { .. }) if is_new => {
+                Err(error) if is_new && lacks_conditions(&error) => {
                     return if self.exists()? {
                         Ok(false)
                     } else {

@@ -143,8 +143,8 @@ impl From<virpack_core::model::ModelError> for Failure {
 impl Failure {
     /// Returns whether a complete run differs from the requested one only in its calls or files.
     pub(crate) fn is_other_calls(&self) -> bool {
-        use virpack_core::{Error, ResumeError};
-        matches!(self, Failure::Virpack(Error::Resume(ResumeError::OtherCalls(_))))
+        use virpack_core::{Error, ResumeErrorKind};
+        matches!(self, Failure::Virpack(Error::Resume(error)) if error.kind() == ResumeErrorKind::OtherCalls)
     }
 
     /// Reports the failure on stderr and returns the exit code.

@@ -114,16 +114,21 @@ fn flag(option: &str) -> String {
 mod tests {
     use super::*;
     use virpack_core::Error;
-    use virpack_core::ResumeError;
     use virpack_core::device::DeviceError;
     use virpack_core::model::ModelError;
+    use virpack_core::verdict::CallThresholds;
+    use virpack_core::{CheckpointOptions, EmbedOptions};
     use virpack_seq::SeqError;
 
     #[test]
     fn options_are_named_where_the_libraries_name_none() {
-        let share = of(&Error::NoShare { option: "min_chunk_score", given: 2.0 });
-        assert_eq!(share.text(), "--min-chunk-score must be between 0 and 1, and is 2");
-        let pipe = of(&ResumeError::Pipe { input: "-".into() }.into());
+        let share = of(&CallThresholds::at(70.0).unwrap_err());
+        let lines = "--min-score must be between 0 and 1, and is 70\n\
+                     hint: the default is 0.7; --relaxed is 0.5, --strict 0.9";
+        assert_eq!(share.text(), lines);
+        let stdin = EmbedOptions::new(vec!["-".into()], "virpack-mini", "emb.npy");
+        let resumed = stdin.checkpoint(CheckpointOptions::default().resume(true));
+        let pipe = of(&resumed.check().unwrap_err());
         assert!(pipe.what.starts_with("--resume reads the inputs again"), "{pipe:?}");
         assert_eq!(pipe.hints, ["give files, or leave --resume out and start again"]);
     }

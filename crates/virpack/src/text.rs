@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 use std::io::Write;
-pub(crate) use virpack_core::grouped;
+pub(crate) use virpack_seq::grouped;
 use virpack_seq::{PackStats, escaped_lines};
 
 /// Prints a line to stderr, without characters that control a terminal. If it cannot be written

@@ -30,7 +30,7 @@ pub struct Counts {
     /// Chunks of them.
     pub chunks: u64,
     /// Chunks with a verdict.
-    pub chunks_classified: u64,
+    pub(super) chunks_classified: u64,
     /// Classified chunks whose verdict comes from their nucleotides alone.
     pub chunks_by_nucleotides: u64,
     /// Viral chunks.

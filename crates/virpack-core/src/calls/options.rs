@@ -1,6 +1,6 @@
 //! The options on which a call depends, beside the scores.
 
-use crate::Error;
+use crate::error::{Error, SettingProblem};
 use crate::options::setters;
 use crate::verdict::{CallThresholds, Prevalence};
 
@@ -40,7 +40,7 @@ impl CallOptions {
         if (0.0..=1.0).contains(&given) {
             Ok(())
         } else {
-            Err(Error::NoShare { option: "min_chunk_score", given })
+            Err(SettingProblem::NoShare { setting: "min_chunk_score", given }.into())
         }
     }
 

@@ -6,12 +6,12 @@ use virpack_device::{Dtype, Unavailable};
 use virpack_seq::Hint;
 
 use super::DeviceChoice;
-use crate::Error;
+use crate::error::{Error, opaque};
 
-/// An error of a device that cannot be used as requested.
-#[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub struct DeviceChoiceError(#[from] DeviceChoiceProblem);
+opaque! {
+    /// An error of a device that cannot be used as requested.
+    pub struct DeviceChoiceError(DeviceChoiceProblem) in Error::DeviceChoice;
+}
 
 impl DeviceChoiceError {
     /// Returns why a device cannot be used; None for another problem.
@@ -31,18 +31,6 @@ impl DeviceChoiceError {
             DeviceChoiceProblem::CpuDtype { auto, .. } => Some(auto),
             _ => None,
         }
-    }
-}
-
-impl Hint for DeviceChoiceError {
-    fn hint(&self) -> Option<Cow<'_, str>> {
-        self.0.hint()
-    }
-}
-
-impl From<DeviceChoiceProblem> for Error {
-    fn from(problem: DeviceChoiceProblem) -> Error {
-        Error::DeviceChoice(problem.into())
     }
 }
 

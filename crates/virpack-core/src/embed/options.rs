@@ -130,14 +130,9 @@ impl EmbedOptions {
         Ok(())
     }
 
-    /// Finds the model, and downloads it where it must be. Reports which built-in one the inputs' letters
-    /// choose.
+    /// Finds the model.
     pub(super) fn find_model(&self, on_event: &mut impl FnMut(Event)) -> Result<FoundModel, Error> {
-        let Some(model) = self.embedder.model.built_in(&self.inputs, self.limits)? else {
-            return self.embedder.find_model();
-        };
-        on_event(Event::BuiltInModel { model });
-        Ok(ModelSource::from(model).find(None)?)
+        self.embedder.find_model_for(&self.inputs, self.limits, on_event)
     }
 
     /// Checks that no file of the output is one of the model's `files`.

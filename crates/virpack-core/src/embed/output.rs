@@ -13,11 +13,12 @@ use super::summary::EmbedSummary;
 use super::{EmbedOptions, identity, report};
 use crate::Error;
 use crate::embedder::{self, WarmModel};
+use crate::embeddings::Embeddings;
 use crate::event::Event;
 use crate::identity::{Identity, PendingIdentity};
 use crate::output::{self, EmbeddingWriter, OutputError, Turn, encode};
 use crate::resume::{Entries, HandOn, Session, describe};
-use crate::runner::{AsyncInferenceRunner, BatchRows, RunnerItem};
+use crate::runner::{AsyncInferenceRunner, RunnerItem};
 
 /// The output of a run, and its session.
 pub(super) struct EmbedOutput<'a> {
@@ -26,7 +27,6 @@ pub(super) struct EmbedOutput<'a> {
     session: Session,
     /// The facts at the beginning of a shard.
     shard: Option<Identity>,
-    hidden: usize,
     token_budget: usize,
     /// Records written or skipped.
     records: u64,
@@ -73,7 +73,7 @@ impl<'a> EmbedOutput<'a> {
         let records = resumed.as_ref().map_or(0, |resumed| resumed.saved.finished);
         let devices = warm.devices.iter().flat_map(|device| device.events());
         devices.chain(resumed.map(Event::Kept)).for_each(on_event);
-        Ok(EmbedOutput { options, writer, session, shard, hidden, token_budget, records })
+        Ok(EmbedOutput { options, writer, session, shard, token_budget, records })
     }
 
     /// Returns the records that an earlier run has finished.
@@ -83,23 +83,21 @@ impl<'a> EmbedOutput<'a> {
 
     /// Writes what a runner yields, or reports it.
     pub(super) fn write(&mut self, item: RunnerItem, on_event: &mut impl FnMut(Event)) -> Result<(), Error> {
-        let rows = match item {
+        let finished = match item {
             RunnerItem::Device(event) => {
                 on_event(event.into());
                 return Ok(());
             }
-            RunnerItem::Rows(rows) => rows,
+            RunnerItem::Embeddings(finished) => finished,
         };
-        if let BatchRows::Skipped(skipped) = &rows {
-            self.records += skipped.len() as u64;
-            return Ok(skipped.iter().try_for_each(|record| self.writer.skip(record))?);
-        }
-        let finished = self.session.finished();
-        for (row, values) in rows.rows(self.hidden) {
-            self.records += u64::from(!finished.contains(row.record));
+        self.records += finished.skipped.len() as u64;
+        finished.skipped.iter().try_for_each(|record| self.writer.skip(record))?;
+        let earlier = self.session.finished();
+        for (row, values) in finished.iter() {
+            self.records += u64::from(!earlier.contains(row.record));
             self.writer.write_row(row, values)?;
         }
-        self.session.keep(RowEntries { rows, hidden: self.hidden })
+        if finished.rows.is_empty() { Ok(()) } else { self.session.keep(RowEntries(finished)) }
     }
 
     /// Returns how far the run is.
@@ -169,17 +167,14 @@ fn part_writers(devices: usize) -> NonZeroUsize {
 }
 
 /// Records with their embeddings, for a part to hold.
-struct RowEntries {
-    rows: BatchRows,
-    hidden: usize,
-}
+struct RowEntries(Embeddings);
 
 impl Entries for RowEntries {
     fn each(&self, hand_on: &mut HandOn<'_>) -> Result<(), OutputError> {
         let mut bytes = Vec::new();
-        self.rows.rows(self.hidden).try_for_each(|(row, values)| {
+        self.0.iter().try_for_each(|(row, values)| {
             bytes.clear();
-            encode(&Turn::Row(row, values), self.hidden, &mut bytes);
+            encode(&Turn::Row(row, values), self.0.hidden, &mut bytes);
             hand_on(row.record, &bytes)
         })
     }

@@ -4,11 +4,12 @@ use std::time::Duration;
 use virpack_device::Device;
 
 use serde_json::{Map, Value, json};
-use virpack_seq::{LengthPolicy, LongRecords};
+use virpack_seq::LengthPolicy;
 
 use super::{EmbedOptions, EmbedSummary};
 use crate::Error;
 use crate::embedder::WarmModel;
+use crate::options::named_long_records;
 use crate::run_json::{self, rate};
 
 /// Returns the report of a run whose files are complete; `loading` is the time before its first record.
@@ -44,12 +45,7 @@ pub(super) fn of<B: Device + 'static>(
 }
 
 fn asked(options: &EmbedOptions, lengths: LengthPolicy, layer: usize) -> Value {
-    let (long_records, overlap) = match lengths.long_records {
-        LongRecords::Truncate => ("truncate", None),
-        LongRecords::Window { overlap } => ("window", Some(overlap)),
-        LongRecords::Skip => ("skip", None),
-        LongRecords::Error => ("error", None),
-    };
+    let (long_records, overlap) = named_long_records(lengths.long_records);
     json!({
         "format": options.format.map(|format| format.ending()),
         "dtype_out": options.dtype_out.to_string(),

@@ -26,11 +26,11 @@ pub struct EmbedSummary {
     /// From the first record to the finished file, without loading the model.
     pub elapsed: Duration,
     /// Time the device waited for data.
-    pub waited: Duration,
+    pub(super) waited: Duration,
     /// Each device, for people, and what it has done.
     pub devices: Vec<(String, DeviceTally)>,
     /// The inputs, as they were named, with sizes and checksums.
-    pub inputs: Vec<(Input, Option<InputChecksum>)>,
+    pub(super) inputs: Vec<(Input, Option<InputChecksum>)>,
     /// What was passed over in the inputs, and which held nothing.
     pub remarks: Vec<InputRemark>,
     /// The contents of `OUT.run.json`.

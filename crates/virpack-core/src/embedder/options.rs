@@ -4,10 +4,14 @@ use std::time::Duration;
 
 use virpack_device::Pool;
 use virpack_model::ModelConfig;
-use virpack_seq::{CollatorOptions, GreedyPacker, LengthPolicy, LongRecords, PackerOptions, VarlenCollator};
+use virpack_seq::{
+    CollatorOptions, GreedyPacker, Input, LengthPolicy, LongRecords, PackerOptions, ReadLimits,
+    VarlenCollator,
+};
 
-use crate::Error;
 use crate::devices::DeviceOptions;
+use crate::error::{Error, SettingProblem};
+use crate::event::Event;
 use crate::memory;
 use crate::options::{
     Downloads, FoundModel, LengthOptions, ModelSource, TokenBudget, downloads_setter, setters,
@@ -85,7 +89,7 @@ impl EmbedderOptions {
         let lengths = self.lengths.up_to(LengthPolicy::default().max_length);
         self.check_lengths(&lengths)?;
         if self.pool.is_none() && matches!(lengths.long_records, LongRecords::Window { .. }) {
-            return Err(Error::ResidueWindows);
+            return Err(SettingProblem::ResidueWindows.into());
         }
         Ok(())
     }
@@ -104,6 +108,18 @@ impl EmbedderOptions {
         Ok(self.model.find(self.downloads.as_ref())?)
     }
 
+    /// Finds the model that reads `inputs`. Reports which built-in one their letters select.
+    pub(crate) fn find_model_for(
+        &self,
+        inputs: &[Input],
+        limits: ReadLimits,
+        on_event: &mut impl FnMut(Event),
+    ) -> Result<FoundModel, Error> {
+        let Some(model) = self.model.built_in(inputs, limits)? else { return self.find_model() };
+        on_event(Event::BuiltInModel { model });
+        Ok(ModelSource::from(model).find(None)?)
+    }
+
     /// Returns the requested layer, counted from the embeddings.
     pub(crate) fn layer_of(&self, config: &ModelConfig) -> Result<usize, Error> {
         let layers = config.layers() as i64;
@@ -111,7 +127,7 @@ impl EmbedderOptions {
         // fair-esm counts 0 (the embeddings) to the number of layers, and -1 is the last.
         let layer = if asked < 0 { asked + layers + 1 } else { asked };
         if !(0..=layers).contains(&layer) {
-            return Err(Error::NoLayer { layer: asked, layers: config.layers() });
+            return Err(SettingProblem::NoLayer { layer: asked, layers: config.layers() }.into());
         }
         Ok(layer as usize)
     }

@@ -7,14 +7,15 @@ use std::sync::Arc;
 use virpack_device::Device;
 use virpack_seq::{AsyncDataLoader, Records, Shard};
 
-use super::rows::Pieces;
-use super::{EmbedderOptions, Embeddings, pipeline};
+use super::pieces::Pieces;
+use super::{EmbedderOptions, pipeline};
 use crate::Error;
 use crate::cancel::CancelToken;
+use crate::embeddings::Embeddings;
 use crate::event::Event;
 use crate::loaded_model::LoadedModel;
 use crate::output::{Order, Turn};
-use crate::runner::{AsyncInferenceRunner, BatchRows, RunnerItem};
+use crate::runner::{AsyncInferenceRunner, RunnerItem};
 
 /// The most bytes of embeddings that wait in memory for an earlier record. The rest waits in a temporary
 /// file.
@@ -89,7 +90,7 @@ impl EmbeddingStream {
         let mut all = self.empty.clone();
         for piece in self.by_ref() {
             let piece = piece?;
-            if all.rows.is_empty() && all.skipped.is_empty() {
+            if all.is_empty() {
                 // The common case, one piece: nothing is copied.
                 all = piece;
                 continue;
@@ -118,12 +119,12 @@ impl EmbeddingStream {
     /// Takes an item of the runner; None at its end.
     fn take(&mut self, item: Option<Result<RunnerItem, Error>>) -> Result<(), Error> {
         let Some(item) = item else { return self.end() };
-        let rows = match item? {
+        let finished = match item? {
             RunnerItem::Device(event) => {
                 (self.on_event)(event.into());
                 return Ok(());
             }
-            RunnerItem::Rows(rows) => rows,
+            RunnerItem::Embeddings(finished) => finished,
         };
         let (order, pieces) = (&mut self.order, &mut self.pieces);
         let mut deliver = |turn| {
@@ -133,10 +134,8 @@ impl EmbeddingStream {
                 Ok(())
             })
         };
-        if let BatchRows::Skipped(skipped) = &rows {
-            skipped.iter().try_for_each(|record| deliver(Turn::Skipped(record)))?;
-        }
-        rows.rows(self.empty.hidden).try_for_each(|(row, values)| deliver(Turn::Row(row, values)))?;
+        finished.skipped.iter().try_for_each(|record| deliver(Turn::Skipped(record)))?;
+        finished.iter().try_for_each(|(row, values)| deliver(Turn::Row(row, values)))?;
         if let Some(runner) = &self.runner {
             (self.on_event)(pipeline::progress(&self.loader, runner, self.token_budget, self.records));
         }

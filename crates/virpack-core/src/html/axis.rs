@@ -2,7 +2,7 @@
 
 use minijinja::{Value, context};
 
-use super::filters::grouped;
+use virpack_seq::grouped;
 
 /// Returns `x` with at most two decimals.
 pub(super) fn two(x: f64) -> f64 {

@@ -5,13 +5,13 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use minijinja::{Value, context};
 use serde_json::{Map, Value as Json};
+use virpack_seq::grouped;
 
 use super::HtmlError;
 use super::assets::{Data, render};
 use super::axis::{length_ticks, two, value_ticks};
 use super::charts::{BARS, Bar, histogram};
 use super::facts::{Facts, file_name};
-use super::filters::grouped;
 use super::pca::components;
 use super::record::cut;
 use super::tracks::ID_LETTERS;

@@ -1,6 +1,7 @@
 //! The filters of the templates, which format numbers.
 
 use minijinja::Environment;
+use virpack_seq::grouped;
 
 /// Adds all filters to an environment.
 pub(super) fn add(env: &mut Environment<'_>) {
@@ -11,20 +12,6 @@ pub(super) fn add(env: &mut Environment<'_>) {
     env.add_filter("bases", bases);
     env.add_filter("bytes", |bytes: f64| in_units(bytes, ["GB", "MB", "kB"], "byte"));
     env.add_filter("seconds", seconds);
-}
-
-/// Returns a count with commas: `1,234,567`.
-#[must_use]
-pub fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// Returns a count with its noun: `1 record`, `1,200 records`, `2 entries`.

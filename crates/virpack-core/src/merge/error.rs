@@ -6,12 +6,13 @@ use std::path::PathBuf;
 
 use virpack_seq::{Hint, Shard, shown_path};
 
+use crate::error::{Error, opaque};
 use crate::identity::IdentityDifference;
 
-/// Shards cannot be merged.
-#[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub struct MergeError(#[from] MergeProblem);
+opaque! {
+    /// Shards cannot be merged.
+    pub struct MergeError(MergeProblem) in Error::Merge;
+}
 
 impl MergeError {
     /// Returns whether a file is not a shard.
@@ -27,12 +28,6 @@ impl MergeError {
             MergeProblem::Missing { of, .. } => Some(of),
             _ => None,
         }
-    }
-}
-
-impl Hint for MergeError {
-    fn hint(&self) -> Option<Cow<'_, str>> {
-        self.0.hint()
     }
 }
 

@@ -51,3 +51,13 @@ impl LengthOptions {
         LengthPolicy { max_length: max_length.unwrap_or(longest), min_length, long_records }
     }
 }
+
+/// Returns the name of what happens to long records, as users give it, and the overlap of windows.
+pub(crate) fn named_long_records(long_records: LongRecords) -> (&'static str, Option<usize>) {
+    match long_records {
+        LongRecords::Truncate => ("truncate", None),
+        LongRecords::Window { overlap } => ("window", Some(overlap)),
+        LongRecords::Skip => ("skip", None),
+        LongRecords::Error => ("error", None),
+    }
+}

@@ -8,14 +8,14 @@ use parquet::errors::ParquetError;
 use virpack_seq::{Hint, Shard, shown_id, shown_path};
 
 use super::{OutputDtype, OutputFormat};
-use crate::Error;
+use crate::error::{Error, opaque};
 use crate::files::FileProblem;
 use crate::html::HtmlError;
 
-/// An error between an embedding and its file.
-#[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub struct OutputError(pub(crate) OutputProblem);
+opaque! {
+    /// An error between an embedding and its file.
+    pub struct OutputError(pub(crate) OutputProblem) in Error::Output;
+}
 
 /// The kinds of output errors that a caller can word for its users, whose options have names of their own.
 #[derive(Clone, Copy, Debug)]
@@ -222,7 +222,10 @@ pub(crate) enum OutputProblem {
         given: usize,
     },
     /// A record names an input that the options do not.
-    #[error("record {}: it stands in input {source_index}, and the output knows of {sources}", shown_id(id))]
+    #[error(
+        "record {}: its input is number {source_index} (from 0), and the output has {sources}",
+        shown_id(id)
+    )]
     UnknownSource {
         /// The record's id.
         id: String,
@@ -348,18 +351,6 @@ impl From<FileProblem> for OutputError {
     }
 }
 
-impl From<OutputProblem> for OutputError {
-    fn from(problem: OutputProblem) -> OutputError {
-        OutputError(problem)
-    }
-}
-
-impl From<OutputProblem> for Error {
-    fn from(problem: OutputProblem) -> Error {
-        Error::Output(problem.into())
-    }
-}
-
 impl From<HtmlError> for Error {
     fn from(error: HtmlError) -> Error {
         OutputProblem::Report(error).into()
@@ -369,12 +360,6 @@ impl From<HtmlError> for Error {
 impl From<HtmlError> for OutputError {
     fn from(error: HtmlError) -> OutputError {
         OutputProblem::Report(error).into()
-    }
-}
-
-impl Hint for OutputError {
-    fn hint(&self) -> Option<Cow<'_, str>> {
-        self.0.hint()
     }
 }
 

@@ -9,13 +9,13 @@ use virpack_seq::{Hint, InputError, SeqError, shown_id, shown_path};
 use virpack_store::StoreError;
 
 use super::part_state::PartProblem;
-use crate::Error;
+use crate::error::{Error, opaque};
 use crate::files::KEY_HINT;
 
-/// An error of a plan or of its parts.
-#[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub struct PlanError(#[from] PlanProblem);
+opaque! {
+    /// An error of a plan or of its parts.
+    pub struct PlanError(PlanProblem) in Error::Plan;
+}
 
 impl PlanError {
     /// Returns the numbers of the parts that are missing or invalid, as `3,7-9`; None for another problem.
@@ -51,12 +51,6 @@ impl PlanError {
     #[must_use]
     pub fn is_no_plan(&self) -> bool {
         matches!(self.0, PlanProblem::NoPlan { .. })
-    }
-}
-
-impl Hint for PlanError {
-    fn hint(&self) -> Option<Cow<'_, str>> {
-        self.0.hint()
     }
 }
 

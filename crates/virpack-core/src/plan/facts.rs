@@ -10,6 +10,7 @@ use virpack_seq::{Input, LengthPolicy, LongRecords};
 
 use super::PlanProblem;
 use super::judges::PlannedJudges;
+use crate::options::named_long_records;
 use crate::output::OutputDtype;
 
 /// The format of `plan.json` and `plan.jsonl`.
@@ -267,12 +268,7 @@ impl RowOptions {
     }
 
     pub(super) fn to_json(self) -> Value {
-        let (long_records, overlap) = match self.lengths.long_records {
-            LongRecords::Truncate => ("truncate", None),
-            LongRecords::Window { overlap } => ("window", Some(overlap)),
-            LongRecords::Skip => ("skip", None),
-            LongRecords::Error => ("error", None),
-        };
+        let (long_records, overlap) = named_long_records(self.lengths.long_records);
         json!({
             "pool": self.pool_name(),
             "layer": self.layer,

@@ -71,8 +71,7 @@ impl Bundle {
     }
 
     /// Returns the calibration of record scores, if it has one.
-    #[must_use]
-    pub fn calibration(&self) -> Option<&RecordCalibration> {
+    pub(super) fn calibration(&self) -> Option<&RecordCalibration> {
         self.calibration.as_ref()
     }
 
@@ -93,7 +92,7 @@ impl Bundle {
         self.location.join(PROTEIN)
     }
 
-    /// Returns the classifier of open frames for chunks of `length` bases ([`DEFAULT_LENGTH`] if `None`), and
+    /// Returns the classifier of open frames for chunks of `length` bases (500 if `None`), and
     /// the classifier of chunks without any. Their length is the nearest one; of two equally near, the
     /// longer.
     #[must_use]

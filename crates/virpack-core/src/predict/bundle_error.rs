@@ -5,14 +5,14 @@ use std::path::PathBuf;
 
 use virpack_seq::{Hint, shown_path};
 
-use crate::Error;
+use crate::error::{Error, opaque};
 use crate::verdict::CalibrationError;
 
-/// An error of models and classifiers that do not belong together, or of a directory that lacks some of
-/// them.
-#[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub struct BundleError(#[from] BundleProblem);
+opaque! {
+    /// An error of models and classifiers that do not belong together, or of a directory that lacks some of
+    /// them.
+    pub struct BundleError(BundleProblem) in Error::Bundle;
+}
 
 impl BundleError {
     /// Returns whether a directory lacks a model or all classifiers.
@@ -37,18 +37,6 @@ impl BundleError {
     #[must_use]
     pub fn is_joint(&self) -> bool {
         matches!(self.0, BundleProblem::Features { .. } | BundleProblem::JointWidth { .. })
-    }
-}
-
-impl Hint for BundleError {
-    fn hint(&self) -> Option<Cow<'_, str>> {
-        self.0.hint()
-    }
-}
-
-impl From<BundleProblem> for Error {
-    fn from(problem: BundleProblem) -> Error {
-        Error::Bundle(problem.into())
     }
 }
 

@@ -6,13 +6,13 @@ use virpack_seq::frames::Chunk;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EarlierCounts {
     /// Records of which every chunk that can be scored was scored.
-    pub records: u64,
+    pub(super) records: u64,
     /// Chunks that were scored.
     pub chunks: u64,
     /// Bases in these chunks; bases that two chunks share count twice.
     pub bases: u64,
     /// Open frames in these chunks.
-    pub frames: u64,
+    pub(super) frames: u64,
 }
 
 impl EarlierCounts {

@@ -13,8 +13,8 @@ use super::PredictOptions;
 use super::classifiers::Classifiers;
 use super::encoder_runner::EncoderRunner;
 use super::features::Features;
-use crate::Error;
 use crate::cancel::CancelToken;
+use crate::error::{Error, SettingProblem};
 use crate::event::ModelBudget;
 use crate::loaded_model::LoadedModel;
 use crate::memory::buffer_size;
@@ -56,11 +56,12 @@ impl EncoderFiles {
         let expected =
             Pair { nucleotide: ("nucleotide_model", "DNABERT-S"), protein: ("protein_model", "ESM-2") };
         configs.as_ref().zip(weights.as_ref()).zip(expected).try_map(
-            |((config, weights), (option, wanted))| match (config, config.family()) {
+            |((config, weights), (setting, wanted))| match (config, config.family()) {
                 // virpack's own nucleotide model.
                 (ModelConfig::CodonConv(_), _) if wanted == expected.nucleotide.1 => Ok(()),
                 (_, given) if given != wanted => {
-                    Err(Error::WrongModel { path: weights.path().to_owned(), option, given, wanted })
+                    let path = weights.path().to_owned();
+                    Err(SettingProblem::WrongModel { path, setting, given, wanted })
                 }
                 _ => Ok(()),
             },

@@ -127,6 +127,12 @@ impl PredictOptions {
         options.name(bundle.name()).calibration(bundle.calibration().cloned())
     }
 
+    /// Sets the calibration of record scores, for the chunk lengths that it holds. With `None` scores are not
+    /// calibrated, and `fdr` is unknown.
+    pub(crate) fn calibration(self, calibration: Option<RecordCalibration>) -> Self {
+        PredictOptions { calibration, ..self }
+    }
+
     setters! {
         /// Sets the inputs.
         inputs: Vec<Input>,
@@ -142,8 +148,7 @@ impl PredictOptions {
         /// Sets the classifier of chunks without an open frame, which takes only the nucleotide model's
         /// embeddings. With `None` these chunks have no verdict, as in VirNucPro.
         nucleotide_classifier: impl Into<Option<Location>>,
-        /// Sets the bases of a chunk; `None`: the length that the classifier was trained on, else
-        /// [`DEFAULT_LENGTH`].
+        /// Sets the bases of a chunk; `None`: the length that the classifier was trained on, else 500.
         length: impl Into<Option<NonZeroUsize>>,
         /// Sets the genetic code.
         genetic_code: GeneticCode,
@@ -164,9 +169,6 @@ impl PredictOptions {
         /// Sets the most bytes of records in progress, counted by [`virpack_seq::frames::weight`]. A single
         /// larger record is still admitted.
         most_waiting: u64,
-        /// Sets the calibration of record scores, for the chunk lengths that it holds. With `None` scores are
-        /// not calibrated, and `fdr` is unknown.
-        calibration: impl Into<Option<RecordCalibration>>,
         /// Sets the minimum length of a record, in bases. Shorter records have a row and are not computed.
         min_length: usize,
         /// Makes ids unique: a repeated id, in any input, gets a number appended, as by

@@ -20,11 +20,12 @@ use super::scorers::{ScoredTask, Scorers};
 use crate::Error;
 use crate::calls::{ScoredChunk, ScoredFrame};
 use crate::cancel::CancelToken;
+use crate::embeddings::Embeddings;
 use crate::event::Event;
 use crate::output::OutputError;
 use crate::progress::Progress;
 use crate::resume::Session;
-use crate::runner::{BatchRows, LOOK_EVERY, RunnerItem};
+use crate::runner::{LOOK_EVERY, RunnerItem};
 
 /// Items that are written together.
 const AT_ONCE: usize = 256;
@@ -229,11 +230,8 @@ impl PairingStage {
         for (alphabet, encoder) in self.runners.as_mut() {
             let Some(encoder) = encoder.as_mut().filter(|_| !is_full) else { continue };
             match encoder.runner.poll() {
-                // A frame is never too short or too long for its model, and frames are pooled.
-                Poll::Ready(Some(Ok(RunnerItem::Rows(
-                    BatchRows::Skipped(_) | BatchRows::Residues { .. },
-                )))) => {}
-                Poll::Ready(Some(Ok(RunnerItem::Rows(BatchRows::Embeddings { rows, values })))) => {
+                // A frame is never too short or too long for its model: none is skipped.
+                Poll::Ready(Some(Ok(RunnerItem::Embeddings(Embeddings { rows, values, .. })))) => {
                     self.pending.put(alphabet, rows.iter().map(|row| row.record), values);
                 }
                 Poll::Ready(Some(Ok(RunnerItem::Device(event)))) => self.reporter.note(event),

@@ -55,7 +55,7 @@ pub struct PredictSummary {
     /// The id of the first record with a letter that is not a nucleotide.
     pub first_odd: Option<Arc<str>>,
     /// How full the batches of each model were.
-    pub packing: Pair<Option<PackStats>>,
+    pub(super) packing: Pair<Option<PackStats>>,
     /// Tokens that this run computed with each model, special tokens included.
     pub tokens: Pair<u64>,
     /// Every file written, and the directory of plots.
@@ -67,7 +67,7 @@ pub struct PredictSummary {
     /// Each device of each model.
     pub(super) devices: Vec<DeviceWork>,
     /// The inputs as the user named them, with sizes and checksums.
-    pub inputs: Vec<(Input, Option<InputChecksum>)>,
+    pub(super) inputs: Vec<(Input, Option<InputChecksum>)>,
     /// What was skipped in the inputs, and which inputs were empty.
     pub remarks: Vec<InputRemark>,
     /// The contents of `run.json`.
@@ -118,11 +118,5 @@ impl PredictSummary {
             (Stage::Scoring, scoring),
             (Stage::Writing, writing),
         ]
-    }
-
-    /// Returns the stage that was longest at work, and for how long. All stages run at the same time.
-    pub fn slowest(&self) -> (&'static str, Duration) {
-        let slowest = self.stages.into_iter().max_by_key(|(_, time)| *time);
-        slowest.map(|(stage, time)| (stage.as_str(), time)).expect("there are stages")
     }
 }

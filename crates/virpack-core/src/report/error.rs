@@ -5,30 +5,18 @@ use std::path::PathBuf;
 
 use virpack_seq::{Hint, shown_path};
 
-use crate::Error;
+use crate::error::{Error, opaque};
 
-/// An error of a finished run that is judged again.
-#[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub struct ReportError(#[from] ReportProblem);
+opaque! {
+    /// An error of a finished run that is judged again.
+    pub struct ReportError(ReportProblem) in Error::Report;
+}
 
 impl ReportError {
     /// Returns whether an input is not the one that the run read, or cannot be read.
     #[must_use]
     pub fn is_input(&self) -> bool {
         matches!(self.0, ReportProblem::Input { .. })
-    }
-}
-
-impl Hint for ReportError {
-    fn hint(&self) -> Option<Cow<'_, str>> {
-        self.0.hint()
-    }
-}
-
-impl From<ReportProblem> for Error {
-    fn from(problem: ReportProblem) -> Error {
-        Error::Report(problem.into())
     }
 }
 

@@ -73,7 +73,7 @@ impl FinishedRun {
         #[expect(clippy::cast_possible_truncation, reason = "it was written from a float32")]
         let min_chunk_score = number("min_chunk_score").map(|score| score as f32);
         let calls = CallOptions::default()
-            .thresholds(CallThresholds::at(number("min_score")?)?)
+            .thresholds(CallThresholds::at(number("min_score")?).ok()?)
             .prevalence(Prevalence::new(number("prevalence")?)?)
             .min_chunk_score(min_chunk_score);
         Some(FinishedRun {

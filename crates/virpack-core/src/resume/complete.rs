@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 use virpack_seq::read_small;
 
-use super::{LARGEST_LIST, OtherRun, ResumeError};
+use super::{LARGEST_LIST, OtherRun, ResumeProblem};
 use crate::identity::{Identity, IdentityDifference};
 
 /// The names under which a report holds the identity of its run, and its files.
@@ -33,15 +33,15 @@ impl CompleteRun {
     /// Returns the error that ends a run of this identity: nothing is left to do, or only files that are made
     /// from computed results, or the output is another run's. `shapes_files_alone` returns whether a setting
     /// changes no computed result.
-    pub(crate) fn end(&self, identity: &Identity, shapes_files_alone: fn(&str) -> bool) -> ResumeError {
+    pub(crate) fn end(&self, identity: &Identity, shapes_files_alone: fn(&str) -> bool) -> ResumeProblem {
         let path = self.report.clone();
         let differences = identity.differences(&self.identity);
         if differences.is_empty() {
-            ResumeError::Complete(path)
+            ResumeProblem::Complete(path)
         } else if differences.iter().all(|difference| shapes_files_alone(&difference.name)) {
-            ResumeError::OtherCalls(OtherRun { path, differences })
+            ResumeProblem::OtherCalls(OtherRun { path, differences })
         } else {
-            ResumeError::AnotherOutput(OtherRun { path, differences })
+            ResumeProblem::AnotherOutput(OtherRun { path, differences })
         }
     }
 }
@@ -89,10 +89,10 @@ mod tests {
         fs::write(&file, "").unwrap();
         let complete = CompleteRun::read(&report).unwrap();
         let end = |identity: &Identity| complete.end(identity, |name| name == "prevalence");
-        assert!(matches!(end(&identity), ResumeError::Complete(_)));
+        assert!(matches!(end(&identity), ResumeProblem::Complete(_)));
         let mut looser = identity.clone();
         looser.set("prevalence", 0.5);
-        assert!(matches!(end(&looser), ResumeError::OtherCalls(_)));
+        assert!(matches!(end(&looser), ResumeProblem::OtherCalls(_)));
         identity.set("length", 500);
         let end = end(&identity);
         assert!(end.to_string().contains("length: 300 there, 500 here"), "{end}");

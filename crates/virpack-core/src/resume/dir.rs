@@ -13,9 +13,10 @@ use super::earlier_parts::{EarlierParts, read_all};
 use super::log::{Log, Logging, MakeManifest};
 use super::manifest::{Manifest, Part};
 use super::{
-    CheckpointOptions, FolderProblem, OtherRun, Parts, ResumeError, ResumeSummary, RunId, SavedWork, Unit,
+    CheckpointOptions, FolderProblem, OtherRun, Parts, ResumeProblem, ResumeSummary, RunId, SavedWork, Unit,
 };
 use crate::Error;
+use crate::files::place::remove;
 use crate::files::{FileProblem, NewDirectory, PendingFile, cleanup, remove_leftovers};
 use crate::identity::{Identity, IdentityDifference};
 use crate::output::{OutputError, report_path};
@@ -92,7 +93,7 @@ impl ResumeDir {
 
     /// Refuses a directory that is a link or belongs to another user: its contents, and its target, are not
     /// this run's.
-    fn check_own(&self) -> Result<(), ResumeError> {
+    fn check_own(&self) -> Result<(), ResumeProblem> {
         // If no file can be created, the output is refused for that reason.
         let ours = || PendingFile::create(&self.folder).ok()?.1.metadata().ok();
         let folder = self.folder.clone();
@@ -171,12 +172,12 @@ impl ExistingRun {
         place: ResumeDir,
         options: Option<CheckpointOptions>,
         replace: bool,
-    ) -> Result<Option<ExistingRun>, ResumeError> {
+    ) -> Result<Option<ExistingRun>, ResumeProblem> {
         let Some(options) = options else { return Ok(None) };
         match pipe(inputs) {
             None => ExistingRun::look(place, options, replace).map(Some),
             Some(_) if !options.resume => Ok(None),
-            Some(input) => Err(ResumeError::Pipe { input: input.to_string() }),
+            Some(input) => Err(ResumeProblem::Pipe { input: input.to_string() }),
         }
     }
 
@@ -185,7 +186,11 @@ impl ExistingRun {
     /// # Errors
     ///
     /// Returns an error for parts of an earlier run that are neither to be resumed nor replaced.
-    fn look(place: ResumeDir, options: CheckpointOptions, replace: bool) -> Result<ExistingRun, ResumeError> {
+    fn look(
+        place: ResumeDir,
+        options: CheckpointOptions,
+        replace: bool,
+    ) -> Result<ExistingRun, ResumeProblem> {
         place.check_own()?;
         if replace && !options.resume {
             return Ok(ExistingRun { place, options, manifest: None, complete: None });
@@ -195,7 +200,7 @@ impl ExistingRun {
             place.sweep();
         }
         match &manifest {
-            Some(manifest) if !options.resume => Err(ResumeError::Unfinished(place.saved_in(manifest))),
+            Some(manifest) if !options.resume => Err(ResumeProblem::Unfinished(place.saved_in(manifest))),
             _ => {
                 let is_looked_for = options.resume && !replace && manifest.is_none();
                 let complete = is_looked_for.then(|| CompleteRun::read(&place.report)).flatten();
@@ -209,11 +214,11 @@ impl ExistingRun {
     /// # Errors
     ///
     /// Returns an error if an unfinished run has kept something there.
-    pub(super) fn to_remake(place: ResumeDir) -> Result<ExistingRun, ResumeError> {
+    pub(super) fn to_remake(place: ResumeDir) -> Result<ExistingRun, ResumeProblem> {
         let existing = ExistingRun::look(place, CheckpointOptions::default().resume(true), false)?;
         match &existing.manifest {
             Some(manifest) if !manifest.publishing || manifest.numbers().next().is_some() => {
-                Err(ResumeError::Unfinished(existing.place.saved_in(manifest)))
+                Err(ResumeProblem::Unfinished(existing.place.saved_in(manifest)))
             }
             _ => Ok(existing),
         }
@@ -278,7 +283,7 @@ impl Checkpoint {
     ///
     /// # Errors
     ///
-    /// Returns [`ResumeError::AnotherRun`] if the parts are of a run that makes other rows.
+    /// Returns [`ResumeProblem::AnotherRun`] if the parts are of a run that makes other rows.
     pub(crate) fn begin(
         mut self,
         identity: impl FnOnce() -> Result<Identity, Error> + Send + 'static,
@@ -391,17 +396,10 @@ fn is_begun(name: &str) -> bool {
     target.is_some_and(|target| Manifest::is_name(target) || Part::is_name(target))
 }
 
-fn remove(path: &Path) -> std::io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
 /// Refuses a run that shares a name with another one and would not make the same rows.
-fn refuse(differences: Vec<IdentityDifference>, folder: &Path) -> Result<(), ResumeError> {
+fn refuse(differences: Vec<IdentityDifference>, folder: &Path) -> Result<(), ResumeProblem> {
     if differences.is_empty() {
         return Ok(());
     }
-    Err(ResumeError::AnotherRun(OtherRun { path: folder.to_path_buf(), differences }))
+    Err(ResumeProblem::AnotherRun(OtherRun { path: folder.to_path_buf(), differences }))
 }

@@ -1,18 +1,65 @@
-//! Why a run cannot go on where another one ended.
+//! Why a run cannot resume another one.
 
 use std::borrow::Cow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use virpack_seq::{Hint, shown_path};
 
 use super::SavedWork;
 use super::complete::lines;
+use crate::error::{Error, opaque};
 use crate::identity::IdentityDifference;
 
-/// Why a run cannot go on where another one ended, or begin beside what it left.
-#[derive(Debug, thiserror::Error)]
+opaque! {
+    /// Why a run cannot resume another one, or begin beside what that left.
+    pub struct ResumeError(pub(super) ResumeProblem) in Error::Resume;
+}
+
+/// The kinds of these errors that a caller can word for its users, whose options have names of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum ResumeError {
+pub enum ResumeErrorKind<'a> {
+    /// An unfinished run exists, and the run was neither to resume it nor to start again.
+    Unfinished,
+    /// The parts are of a run that makes other rows.
+    AnotherRun,
+    /// The output is complete: nothing is left to do.
+    Complete,
+    /// The output is complete, and another run's.
+    AnotherOutput,
+    /// The output is complete, of the same scores, and calls other records viral or has other files.
+    OtherCalls,
+    /// A manifest cannot be read.
+    Manifest,
+    /// Another version of virpack has written the parts.
+    Version,
+    /// This input, a pipe or a URL, cannot be read again.
+    Pipe(&'a str),
+    /// Any other problem: its hint needs no name of an option.
+    Other,
+}
+
+impl ResumeError {
+    /// Returns the kind of the error.
+    #[must_use]
+    pub fn kind(&self) -> ResumeErrorKind<'_> {
+        match &self.0 {
+            ResumeProblem::Unfinished(_) => ResumeErrorKind::Unfinished,
+            ResumeProblem::AnotherRun(_) => ResumeErrorKind::AnotherRun,
+            ResumeProblem::Complete(_) => ResumeErrorKind::Complete,
+            ResumeProblem::AnotherOutput(_) => ResumeErrorKind::AnotherOutput,
+            ResumeProblem::OtherCalls(_) => ResumeErrorKind::OtherCalls,
+            ResumeProblem::Manifest { .. } => ResumeErrorKind::Manifest,
+            ResumeProblem::Version(_) => ResumeErrorKind::Version,
+            ResumeProblem::Pipe { input } => ResumeErrorKind::Pipe(input),
+            ResumeProblem::Folder(_) => ResumeErrorKind::Other,
+        }
+    }
+}
+
+/// The problem, with the facts that are needed to correct it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ResumeProblem {
     /// An unfinished run exists, and neither resuming nor starting again was asked for.
     #[error("{} holds {} of a run that was interrupted", shown_path(&.0.folder), .0)]
     Unfinished(SavedWork),
@@ -36,7 +83,7 @@ pub enum ResumeError {
     OtherCalls(OtherRun),
     /// The directory of parts is not one of this run alone.
     #[error(transparent)]
-    Folder(FolderError),
+    Folder(#[from] FolderProblem),
     /// A manifest that cannot be read.
     #[error("{}: {reason}", shown_path(path))]
     Manifest {
@@ -58,57 +105,33 @@ pub enum ResumeError {
 
 /// A run with other settings than this one.
 #[derive(Debug)]
-pub struct OtherRun {
+pub(crate) struct OtherRun {
     /// Its folder of parts, or its report.
     pub(super) path: PathBuf,
     pub(super) differences: Vec<IdentityDifference>,
 }
 
-impl OtherRun {
-    /// Returns its folder of parts, or its report.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Iterates over the differences: the name of a setting, its value there and here.
-    pub fn differences(&self) -> impl Iterator<Item = String> {
-        self.differences.iter().map(ToString::to_string)
-    }
-}
-
-impl Hint for ResumeError {
+impl Hint for ResumeProblem {
     fn hint(&self) -> Option<Cow<'_, str>> {
         Some(Cow::Borrowed(match self {
-            ResumeError::Complete(_) => return None,
-            ResumeError::Unfinished(_) => "resume it, or replace it and start again",
-            ResumeError::AnotherRun(_) => {
+            ResumeProblem::Complete(_) => return None,
+            ResumeProblem::Unfinished(_) => "resume it, or replace it and start again",
+            ResumeProblem::AnotherRun(_) => {
                 "the same inputs, model and options resume it; a run that replaces it starts again"
             }
-            ResumeError::AnotherOutput(_) => "choose another name, or let it be replaced",
-            ResumeError::OtherCalls(_) => "judge it again: nothing has to be computed for that",
-            ResumeError::Folder(error) => return error.hint(),
-            ResumeError::Manifest { .. } => {
+            ResumeProblem::AnotherOutput(_) => "choose another name, or let it be replaced",
+            ResumeProblem::OtherCalls(_) => "judge it again: nothing has to be computed for that",
+            ResumeProblem::Folder(error) => return error.hint(),
+            ResumeProblem::Manifest { .. } => {
                 "what is finished cannot be known without it: start again, and let it be replaced"
             }
-            ResumeError::Version(_) => {
+            ResumeProblem::Version(_) => {
                 "resume with the version that made them, or start again, and let them be replaced"
             }
-            ResumeError::Pipe { .. } => {
+            ResumeProblem::Pipe { .. } => {
                 "give files, or start again instead of resuming; a plan keeps its parts, whatever its inputs"
             }
         }))
-    }
-}
-
-/// A directory of parts that a run cannot take, because another process or user has it.
-#[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub struct FolderError(#[from] FolderProblem);
-
-impl Hint for FolderError {
-    fn hint(&self) -> Option<Cow<'_, str>> {
-        self.0.hint()
     }
 }
 
@@ -148,12 +171,6 @@ pub(crate) enum FolderProblem {
         /// What it is.
         source: std::io::Error,
     },
-}
-
-impl From<FolderProblem> for ResumeError {
-    fn from(problem: FolderProblem) -> ResumeError {
-        ResumeError::Folder(problem.into())
-    }
 }
 
 impl Hint for FolderProblem {

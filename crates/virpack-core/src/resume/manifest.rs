@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use virpack_seq::reader::hex;
 
-use super::{FORMAT, LARGEST_LIST, ResumeError, RunId};
+use super::{FORMAT, LARGEST_LIST, ResumeProblem, RunId};
 use crate::files::PendingFile;
 use crate::identity::Identity;
 use crate::output::OutputError;
@@ -98,9 +98,9 @@ impl Manifest {
     }
 
     /// Reads the manifest of a directory; returns `None` if there is none.
-    pub(crate) fn read(folder: &Path) -> Result<Option<Manifest>, ResumeError> {
+    pub(crate) fn read(folder: &Path) -> Result<Option<Manifest>, ResumeProblem> {
         let path = Manifest::path(folder);
-        let damaged = |reason: String| ResumeError::Manifest { path: path.clone(), reason };
+        let damaged = |reason: String| ResumeProblem::Manifest { path: path.clone(), reason };
         let text = match guarded::read(&path, LARGEST_LIST) {
             Ok(text) => text,
             // If there cannot be a directory, there cannot be an output either, which reports it.
@@ -111,8 +111,8 @@ impl Manifest {
     }
 
     /// Parses the result of [`Manifest::to_json`].
-    pub(crate) fn of_json(text: &[u8], folder: &Path) -> Result<Manifest, ResumeError> {
-        let damaged = |reason: String| ResumeError::Manifest { path: Manifest::path(folder), reason };
+    pub(crate) fn of_json(text: &[u8], folder: &Path) -> Result<Manifest, ResumeProblem> {
+        let damaged = |reason: String| ResumeProblem::Manifest { path: Manifest::path(folder), reason };
         let value: Value = serde_json::from_slice(text).map_err(|error| damaged(error.to_string()))?;
         let parts = || value.get("parts")?.as_array()?.iter().map(Part::of_json).collect::<Option<_>>();
         let manifest = || {
@@ -127,7 +127,7 @@ impl Manifest {
             Some(Manifest { run, identity, token_budgets, parts: parts()?, under_way, publishing })
         };
         if value.get("run").is_some() && value.get("format").and_then(Value::as_u64) != Some(FORMAT) {
-            return Err(ResumeError::Version(folder.to_owned()));
+            return Err(ResumeProblem::Version(folder.to_owned()));
         }
         if value.get(SUM).and_then(Value::as_str) != Some(&*sum_without(&value)) {
             return Err(damaged(

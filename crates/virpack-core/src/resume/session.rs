@@ -9,7 +9,7 @@ use virpack_seq::{IndexSet, Input, InputChecksum, ReadProgress};
 use super::dir::ExistingRun;
 use super::{
     Checkpoint, CheckpointOptions, CompleteParts, CompleteRun, EarlierParts, Entries, Parts, ResumeDir,
-    ResumeError, ResumeSummary,
+    ResumeProblem, ResumeSummary,
 };
 use crate::Error;
 use crate::identity::{Identity, PendingIdentity};
@@ -52,7 +52,7 @@ impl Session {
         inputs: &[Input],
         options: Option<CheckpointOptions>,
         replace: bool,
-    ) -> Result<Self, ResumeError> {
+    ) -> Result<Self, ResumeProblem> {
         let found = match dir {
             Some(dir) => ExistingRun::of(inputs, dir, options, replace)?,
             None => None,
@@ -107,7 +107,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// Returns [`ResumeError::AnotherRun`] if the parts are of a run that makes other rows.
+    /// Returns [`ResumeProblem::AnotherRun`] if the parts are of a run that makes other rows.
     pub(crate) fn begin(
         &mut self,
         identity: PendingIdentity,

@@ -9,12 +9,13 @@ use std::time::Instant;
 
 use crossbeam_channel::Sender;
 use virpack_device::{Backend, DeviceError};
-use virpack_seq::{PackedBatch, SequenceIndex};
+use virpack_seq::{PackedBatch, SequenceIndex, SkippedRecord};
 
 use super::queue::{Queue, TicketedBatch, Work};
 use super::tally::Tally;
-use super::{BatchRows, DeviceEvent, IN_FLIGHT, RunnerItem, RunnerOptions};
+use super::{DeviceEvent, IN_FLIGHT, RunnerItem, RunnerOptions};
 use crate::Error;
+use crate::embeddings::Embeddings;
 use crate::row::Row;
 use crate::windows::WindowJoiner;
 use virpack_model::Encoder;
@@ -37,7 +38,7 @@ pub(super) enum Stop {
     /// No device could do better.
     Run(Error),
     /// The receiver of the results was dropped.
-    NobodyListens,
+    ResultsDropped,
 }
 
 impl From<DeviceError> for Stop {
@@ -86,7 +87,7 @@ impl<B: Backend, M: Encoder<B> + ?Sized> Worker<'_, B, M> {
         loop {
             match self.shared.queue.next(self.device, self.in_flight.is_empty()) {
                 Work::Batch(held) => self.run_batch(held)?,
-                Work::Skipped(records) => self.hand_on(RunnerItem::Rows(BatchRows::Skipped(records)))?,
+                Work::Skipped(records) => self.hand_on(self.skipped(records))?,
                 Work::Drain => self.drain()?,
                 Work::End => return Ok(()),
             }
@@ -147,13 +148,13 @@ impl<B: Backend, M: Encoder<B> + ?Sized> Worker<'_, B, M> {
     fn finish_oldest(&mut self) -> Result<(), Stop> {
         let Some(submitted) = self.in_flight.pop_front() else { return Ok(()) };
         match self.timed(|worker| worker.finish(submitted))? {
-            Some(rows) => self.hand_on(RunnerItem::Rows(rows)),
+            Some(rows) => self.hand_on(RunnerItem::Embeddings(rows)),
             None => Ok(()),
         }
     }
 
     fn hand_on(&self, item: RunnerItem) -> Result<(), Stop> {
-        self.send.send(Some(Ok(item))).map_err(|_| Stop::NobodyListens)?;
+        self.send.send(Some(Ok(item))).map_err(|_| Stop::ResultsDropped)?;
         // The wait for the caller was not the device's time.
         self.shared.queue.moved(self.device);
         Ok(())
@@ -187,7 +188,7 @@ impl<B: Backend, M: Encoder<B> + ?Sized> Worker<'_, B, M> {
     }
 
     /// Waits for a batch's results; None where the device was given up meanwhile and the batch is another's.
-    fn finish(&mut self, submitted: SubmittedBatch<B>) -> Result<Option<BatchRows>, Stop> {
+    fn finish(&mut self, submitted: SubmittedBatch<B>) -> Result<Option<Embeddings>, Stop> {
         let SubmittedBatch { held: (ticket, batch), rows } = submitted;
         let wait = |pending| self.backend.wait(pending).map_err(|error| name_records(error, &batch));
         let rows = match rows {
@@ -203,21 +204,19 @@ impl<B: Backend, M: Encoder<B> + ?Sized> Worker<'_, B, M> {
         }
         let finished = match rows {
             Rows::Pooled(values) => {
-                BatchRows::Embeddings { rows: batch.index.iter().map(Row::from).collect(), values }
+                self.embeddings(batch.index.iter().map(Row::from).collect(), values, None)
             }
             Rows::Windows(pooled, rows) => self.join(&batch, &pooled, &rows),
             Rows::Residues(values) => self.residues(&batch, values),
         };
-        let hidden = self.model.hidden_size();
-        let width = self.shared.options.pool.map_or(hidden, |pool| pool.width(hidden));
-        refuse_broken(&finished, width).map_err(Stop::Run)?;
+        refuse_broken(&finished).map_err(Stop::Run)?;
         self.tally.add(&batch);
         Ok(Some(finished))
     }
 
     /// Returns the sequences of a batch as they are pooled, but for windows, of which all `rows` are
     /// joined.
-    fn join(&self, batch: &PackedBatch, pooled: &[f32], rows: &[f32]) -> BatchRows {
+    fn join(&self, batch: &PackedBatch, pooled: &[f32], rows: &[f32]) -> Embeddings {
         let hidden = self.model.hidden_size();
         let width = pooled.len() / batch.len().max(1);
         let (mut finished, mut values) = (Vec::with_capacity(batch.len()), Vec::new());
@@ -239,11 +238,11 @@ impl<B: Backend, M: Encoder<B> + ?Sized> Worker<'_, B, M> {
                 values.extend(embedding);
             }
         }
-        BatchRows::Embeddings { rows: finished, values }
+        self.embeddings(finished, values, None)
     }
 
     /// Of a batch's rows those that pooling would take, moved together in their place.
-    fn residues(&self, batch: &PackedBatch, mut values: Vec<f32>) -> BatchRows {
+    fn residues(&self, batch: &PackedBatch, mut values: Vec<f32>) -> Embeddings {
         let (hidden, span) = (self.model.hidden_size(), self.model.span());
         let mut residues = Vec::with_capacity(batch.len());
         let mut end = 0;
@@ -255,7 +254,21 @@ impl<B: Backend, M: Encoder<B> + ?Sized> Worker<'_, B, M> {
             residues.push(last - first);
         }
         values.truncate(end);
-        BatchRows::Residues { rows: batch.index.iter().map(Row::from).collect(), residues, values }
+        self.embeddings(batch.index.iter().map(Row::from).collect(), values, Some(residues))
+    }
+
+    /// Returns the embeddings of finished records.
+    fn embeddings(&self, rows: Vec<Row>, values: Vec<f32>, residues: Option<Vec<usize>>) -> Embeddings {
+        let hidden = self.model.hidden_size();
+        let hidden = self.shared.options.pool.map_or(hidden, |pool| pool.width(hidden));
+        Embeddings { hidden, rows, values, residues, skipped: Vec::new() }
+    }
+
+    /// Returns records that got no tokens.
+    fn skipped(&self, skipped: Vec<SkippedRecord>) -> RunnerItem {
+        let is_residues = self.shared.options.pool.is_none();
+        let none = self.embeddings(Vec::new(), Vec::new(), is_residues.then(Vec::new));
+        RunnerItem::Embeddings(Embeddings { skipped, ..none })
     }
 }
 
@@ -275,10 +288,10 @@ fn name_records(error: DeviceError, batch: &Arc<PackedBatch>) -> Stop {
 }
 
 /// Refuses an embedding with NaN or infinity, which is never handed on.
-fn refuse_broken(finished: &BatchRows, width: usize) -> Result<(), Error> {
+fn refuse_broken(finished: &Embeddings) -> Result<(), Error> {
     let broken = |(row, values): (&Row, &[f32])| {
         (!values.iter().all(|value| value.is_finite())).then(|| row.id.to_string())
     };
-    let ids: Vec<String> = finished.rows(width).filter_map(broken).collect();
+    let ids: Vec<String> = finished.iter().filter_map(broken).collect();
     if ids.is_empty() { Ok(()) } else { Err(Error::NotFinite { ids }) }
 }

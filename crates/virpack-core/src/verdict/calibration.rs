@@ -36,7 +36,7 @@ pub(crate) fn uncalibrated_score(evidence: &Evidence) -> Option<RecordScore> {
 
 /// The calibration of a model's records, for each chunk length that it was fitted for.
 #[derive(Clone, Debug, PartialEq)]
-pub struct RecordCalibration {
+pub(crate) struct RecordCalibration {
     /// The text of the file.
     text: String,
     model: String,
@@ -89,7 +89,7 @@ impl RecordCalibration {
 
     /// Returns the name of the model that it was fitted for.
     #[must_use]
-    pub fn model(&self) -> &str {
+    pub(crate) fn model(&self) -> &str {
         &self.model
     }
 

@@ -1,5 +1,7 @@
 //! Turns a score into a call.
 
+use crate::error::{Error, SettingProblem};
+
 /// The call of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Call {
@@ -38,13 +40,18 @@ impl CallThresholds {
     /// Few false calls: `viral` at 0.9.
     pub const STRICT: Self = CallThresholds { viral: 0.9, cellular: 0.3 };
 
-    /// Returns the thresholds whose viral records score at least `viral`; None unless that is 0 to 1.
+    /// Returns the thresholds whose viral records score at least `viral`.
     ///
     /// The other threshold is that of [`CallThresholds::DEFAULT`], or `viral` if that is less.
-    #[must_use]
-    pub fn at(viral: f64) -> Option<Self> {
-        let cellular = Self::DEFAULT.cellular.min(viral);
-        (0.0..=1.0).contains(&viral).then_some(CallThresholds { viral, cellular })
+    ///
+    /// # Errors
+    ///
+    /// [`SettingError`](crate::SettingError) unless `viral` is 0 to 1.
+    pub fn at(viral: f64) -> Result<Self, Error> {
+        if !(0.0..=1.0).contains(&viral) {
+            return Err(SettingProblem::NoShare { setting: "min_score", given: viral }.into());
+        }
+        Ok(CallThresholds { viral, cellular: Self::DEFAULT.cellular.min(viral) })
     }
 
     /// Returns the lowest score of a viral record.
@@ -103,10 +110,11 @@ mod tests {
             assert!(thresholds.cellular() <= thresholds.viral());
             assert_eq!(thresholds.call(viral), Call::Viral);
         }
-        assert_eq!(CallThresholds::at(0.1).map(|t| t.call(0.05)), Some(Call::Cellular));
-        assert_eq!(CallThresholds::at(0.7), Some(CallThresholds::DEFAULT));
+        assert_eq!(CallThresholds::at(0.1).unwrap().call(0.05), Call::Cellular);
+        assert_eq!(CallThresholds::at(0.7).unwrap(), CallThresholds::DEFAULT);
         for viral in [-0.1, 1.1, f64::NAN] {
-            assert_eq!(CallThresholds::at(viral), None);
+            let error = CallThresholds::at(viral).unwrap_err();
+            assert!(error.to_string().starts_with("min_score must be between 0 and 1, and is "), "{error}");
         }
     }
 

@@ -4,7 +4,7 @@
 //! (`pipes/WDL/tasks/tasks_metagenomics.wdl`, commit 0bb49f6). Sums are added in the order in which NumPy
 //! adds them, so that a value at a threshold falls on the same side.
 
-use crate::Error;
+use crate::error::{Error, SettingProblem};
 use crate::options::setters;
 
 /// The delta beyond which a contig is viral, or not viral.
@@ -50,7 +50,7 @@ impl ContigRule {
     pub(crate) fn check(&self) -> Result<(), Error> {
         let shares = [("contig_min_viral", self.min_viral), ("contig_min_nonviral", self.min_nonviral)];
         match shares.into_iter().find(|(_, share)| !(0.0..=1.0).contains(share)) {
-            Some((option, given)) => Err(Error::NoShare { option, given }),
+            Some((setting, given)) => Err(SettingProblem::NoShare { setting, given }.into()),
             None => Ok(()),
         }
     }

@@ -10,7 +10,7 @@ use virpack_core::predict::{Bundle, PredictOptions, predict};
 use virpack_core::report::{FinishedRun, ReportError, ReportOptions, ReportSummary, compare, report};
 use virpack_core::verdict::{CallThresholds, ContigRule, Prevalence};
 use virpack_core::{
-    CancelToken, CheckpointOptions, DeviceChoice, DeviceOptions, Error, Event, Hint, ResumeError,
+    CancelToken, CheckpointOptions, DeviceChoice, DeviceOptions, Error, Event, Hint, ResumeErrorKind,
 };
 
 const DRAW: Draw = Draw {
@@ -157,12 +157,12 @@ fn a_complete_run_with_other_calls_differs_from_another_run() {
         Err(Error::Resume(error)) => error,
         other => panic!("{other:?}"),
     };
-    assert!(matches!(end(&resumed), ResumeError::Complete(_)));
+    assert_eq!(end(&resumed).kind(), ResumeErrorKind::Complete);
     let drawn = resumed.clone().plot(Some(DRAW)).calls(strict());
-    assert!(matches!(end(&drawn), ResumeError::OtherCalls(_)));
-    assert!(matches!(end(&drawn.clone().min_length(31)), ResumeError::AnotherOutput(_)));
+    assert_eq!(end(&drawn).kind(), ResumeErrorKind::OtherCalls);
+    assert_eq!(end(&drawn.clone().min_length(31)).kind(), ResumeErrorKind::AnotherOutput);
     again(&output, |options| options.plot(Some(DRAW)).calls(strict())).unwrap();
-    assert!(matches!(end(&drawn), ResumeError::Complete(_)));
+    assert_eq!(end(&drawn).kind(), ResumeErrorKind::Complete);
 }
 
 #[test]
@@ -306,7 +306,7 @@ fn what_an_unfinished_run_has_kept_is_left_alone() {
     });
     assert!(matches!(stopped, Err(Error::Interrupted { kept: Some(_) })), "{stopped:?}");
     let error = again(&output, |options| options).unwrap_err();
-    assert!(matches!(error, Error::Resume(ResumeError::Unfinished(_))), "{error}");
+    assert!(matches!(&error, Error::Resume(error) if error.kind() == ResumeErrorKind::Unfinished), "{error}");
     assert!(output.join("run.partial").exists());
 }
 

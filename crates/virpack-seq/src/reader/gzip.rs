@@ -82,13 +82,14 @@ impl<R: BufRead> Gzip<R> {
 impl<R: BufRead> Read for Gzip<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         while let Some(member) = &mut self.member {
-            let bytes = match member.read(buf) {
+            let result = member.read(buf);
+            let in_block = || member.header().and_then(|header| header.extra()).is_some_and(is_block);
+            let bytes = match result {
                 Ok(bytes) => bytes,
                 // What the file or the store says has its own place.
                 Err(error) if member.get_ref().has_failed => return Err(error),
-                Err(error) => return Err(in_member(error, self.begins)),
+                Err(error) => return Err(in_member(error, self.begins, in_block())),
             };
-            let in_block = || member.header().and_then(|header| header.extra()).is_some_and(is_block);
             if buf.is_empty() {
                 return Ok(0);
             }
@@ -111,10 +112,11 @@ impl<R: BufRead> Read for Gzip<R> {
 }
 
 /// Returns the error of a decoder with the place of its member; that of the first is the file's.
-fn in_member(error: io::Error, begins: u64) -> io::Error {
+fn in_member(error: io::Error, begins: u64, is_block: bool) -> io::Error {
+    let member = if is_block { "block" } else { "member" };
     match begins {
         0 => error,
-        _ => io::Error::new(error.kind(), format!("{error}, in the block at byte {begins}")),
+        _ => io::Error::new(error.kind(), format!("{error}, in the {member} at byte {begins}")),
     }
 }
 
@@ -227,6 +229,20 @@ mod tests {
             let trailing = error.get_ref().and_then(|error| error.downcast_ref::<Trailing>()).unwrap();
             let offset = member.len() as u64;
             assert_eq!(*trailing, Trailing { offset, found: found.to_owned() });
+        }
+    }
+
+    #[test]
+    fn a_damaged_member_is_reported_with_its_place_and_its_kind() {
+        let mut block =
+            flate2::GzBuilder::new().extra(*b"BC\x02\0\x80\0").write(Vec::new(), flate2::Compression::fast());
+        block.write_all(b"second").unwrap();
+        let first = gzip(b"first");
+        for (mut member, kind) in [(gzip(b"second"), "member"), (block.finish().unwrap(), "block")] {
+            let checksum = member.len() - 8;
+            member[checksum] ^= 1;
+            let error = read(&[&first[..], &member].concat()).unwrap_err().to_string();
+            assert!(error.ends_with(&format!(", in the {kind} at byte {}", first.len())), "{error}");
         }
     }
 

@@ -147,6 +147,20 @@ fn an_object_that_exists_is_not_replaced_by_one_that_must_be_new() {
 }
 
 #[test]
+fn a_store_without_conditions_is_asked_whether_an_object_exists() {
+    const NO_CONDITIONS: Answer =
+        ("PUT /bucket/key", 501, "", "<Error><Code>NotImplemented</Code><Message>no</Message></Error>");
+    let (absent, left) = object(&[NO_CONDITIONS, ABSENT, ("PUT /bucket/key", 200, "ETag: \"e\"\r\n", "")]);
+    assert!(absent.put_new(b"new".to_vec()).unwrap());
+    assert!(left.lock().is_empty(), "{left:?}");
+    let (there, _) = object(&[NO_CONDITIONS, OLDER]);
+    assert!(!there.put_new(b"new".to_vec()).unwrap());
+    // Without the condition the same answer is a failure.
+    let (replaced, _) = object(&[NO_CONDITIONS]);
+    assert!(replaced.put(b"new".to_vec()).is_err());
+}
+
+#[test]
 fn a_new_object_whose_answer_was_lost_is_written_and_another_is_not() {
     const LOST: Answer = ("PUT /bucket/key", 0, "", "");
     const EXISTS: Answer = ("PUT /bucket/key", 412, "", "");

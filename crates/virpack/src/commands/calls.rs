@@ -5,7 +5,6 @@ use crate::failure::Failure;
 use crate::plot;
 use crate::values::{parse_prevalence, parse_whole};
 use clap::Args;
-use virpack_core::Error;
 use virpack_core::calls::{CallOptions, Compat, DEFAULT_MAX_PLOTS, Draw};
 use virpack_core::verdict::{CallThresholds, ContigRule, Prevalence};
 
@@ -95,9 +94,7 @@ impl CallArguments {
     /// Returns the given options; the others are those of `base`.
     pub(crate) fn options(&self, base: CallOptions) -> Result<CallOptions, Failure> {
         let thresholds = match self.min_score {
-            Some(given) => {
-                Some(CallThresholds::at(given).ok_or(Error::NoShare { option: "min_score", given })?)
-            }
+            Some(given) => Some(CallThresholds::at(given)?),
             None if self.strict => Some(CallThresholds::STRICT),
             None if self.relaxed => Some(CallThresholds::RELAXED),
             None => None,

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use virpack_core::CancelToken;
-use virpack_core::{CheckpointOptions, ResumeError, ResumeSummary, SavedWork, Unit};
+use virpack_core::{CheckpointOptions, ResumeErrorKind, ResumeSummary, SavedWork, Unit};
 use virpack_seq::{InputError, SeqError, shown_path};
 
 /// How often finished work is kept, and whether a run resumes.
@@ -94,7 +94,7 @@ impl Keeps {
     ) -> Result<Option<T>, Failure> {
         match result {
             Ok(done) => Ok(Some(done)),
-            Err(virpack_core::Error::Resume(complete @ ResumeError::Complete(_))) => {
+            Err(virpack_core::Error::Resume(complete)) if complete.kind() == ResumeErrorKind::Complete => {
                 log.info(complete);
                 Ok(None)
             }

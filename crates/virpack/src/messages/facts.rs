@@ -2,27 +2,25 @@
 
 use super::flag;
 use virpack_core::Error;
-use virpack_core::ResumeError;
+use virpack_core::ResumeErrorKind;
 use virpack_core::output::OutputErrorKind;
 use virpack_seq::shown_path;
 
 /// Returns what happened, with the names of options; None if the library's message names no option.
 pub(super) fn of(error: &Error) -> Option<String> {
     Some(match error {
-        Error::NoShare { option, given } => {
-            format!("{} must be between 0 and 1, and is {given}", flag(option))
-        }
-        Error::WrongModel { path, option, given, wanted } => {
-            format!("{}: {} names {given} here, and must name {wanted}", shown_path(path), flag(option))
-        }
-        Error::ResidueWindows => {
+        Error::Setting(error) if error.setting() == "long_records" => {
             "--long-records window does not go with --pool none: a record's rows are written together, and a record in \
              windows can have any number of them"
                 .to_owned()
         }
-        Error::Resume(ResumeError::Pipe { input }) => format!(
-            "--resume reads the inputs again from their beginning, and {input} is a pipe, stdin or a URL"
-        ),
+        Error::Setting(error) => error.named(&flag(error.setting())),
+        Error::Resume(error) => match error.kind() {
+            ResumeErrorKind::Pipe(input) => format!(
+                "--resume reads the inputs again from their beginning, and {input} is a pipe, stdin or a URL"
+            ),
+            _ => return None,
+        },
         Error::Output(error) => return of_output(error.kind()),
         _ => return None,
     })

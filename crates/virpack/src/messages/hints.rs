@@ -6,13 +6,12 @@ use crate::text::megabytes;
 use std::borrow::Cow;
 use std::io::ErrorKind;
 use virpack_core::MergeError;
-use virpack_core::ResumeError;
 use virpack_core::device::{DeviceError, Remedy, Unavailable};
 use virpack_core::model::hub::HubError;
 use virpack_core::model::{ModelError, mini};
 use virpack_core::output::{OutputError, OutputErrorKind};
 use virpack_core::plan::PlanError;
-use virpack_core::{DeviceChoiceError, Error, Hint};
+use virpack_core::{DeviceChoiceError, Error, Hint, ResumeError, ResumeErrorKind, SettingError};
 use virpack_seq::{InputError, SeqError, shown_path};
 
 type Words<'a> = Option<Cow<'a, str>>;
@@ -24,6 +23,7 @@ pub(super) fn of(error: &Error) -> Words<'_> {
         Error::Device(error) => return of_device(error),
         Error::DeviceChoice(error) => return of_device_choice(error),
         Error::Seq(error) => return of_seq(error),
+        Error::Setting(error) => return of_setting(error),
         Error::Output(error) => return of_output(error),
         Error::Resume(error) => return of_resume(error),
         Error::Merge(error) => return of_merge(error),
@@ -47,12 +47,6 @@ pub(super) fn of(error: &Error) -> Words<'_> {
                 .into()
         }
         Error::Hung { .. } => "see `nvidia-smi` and the system's log; --device-timeout sets the seconds".into(),
-        Error::ResidueWindows => {
-            "raise --max-length instead, or use --long-records truncate, skip or error".into()
-        }
-        Error::WrongModel { .. } => {
-            "--nucleotide-model reads the bases, --protein-model the peptides".into()
-        }
         neutral => return neutral.hint(),
     };
     Some(words)
@@ -113,6 +107,17 @@ pub(super) fn of_unavailable(why: &Unavailable) -> Words<'_> {
         Remedy::ChangeDtype => Some("compute with --dtype f16 or f32".into()),
         _ => why.hint(),
     }
+}
+
+fn of_setting(error: &SettingError) -> Words<'_> {
+    Some(Cow::Borrowed(match error.setting() {
+        "long_records" => "raise --max-length instead, or use --long-records truncate, skip or error",
+        "nucleotide_model" | "protein_model" => {
+            "--nucleotide-model reads the bases, --protein-model the peptides"
+        }
+        "min_score" => "the default is 0.7; --relaxed is 0.5, --strict 0.9",
+        _ => return error.hint(),
+    }))
 }
 
 fn of_seq(error: &SeqError) -> Words<'_> {
@@ -204,19 +209,17 @@ pub(super) fn of_output(error: &OutputError) -> Words<'_> {
 const REPLACE: &str = "choose another name, or replace it with --force";
 
 fn of_resume(error: &ResumeError) -> Words<'_> {
-    Some(Cow::Borrowed(match error {
-        ResumeError::Unfinished(_) => "continue with --resume, or start again with --force",
-        ResumeError::AnotherRun(_) => {
+    Some(Cow::Borrowed(match error.kind() {
+        ResumeErrorKind::Unfinished => "continue with --resume, or start again with --force",
+        ResumeErrorKind::AnotherRun => {
             "with the same inputs, model and options --resume resumes it; --force without it starts again"
         }
-        ResumeError::AnotherOutput(_) => REPLACE,
-        ResumeError::OtherCalls(_) => "`virpack report` makes its files again, without computing",
-        ResumeError::Manifest { .. } => {
-            "what is finished cannot be known without it: start again with --force"
-        }
-        ResumeError::Version(_) => "resume with the version that made them, or start again with --force",
-        ResumeError::Pipe { .. } => "give files, or leave --resume out and start again",
-        neutral => return neutral.hint(),
+        ResumeErrorKind::AnotherOutput => REPLACE,
+        ResumeErrorKind::OtherCalls => "`virpack report` makes its files again, without computing",
+        ResumeErrorKind::Manifest => "what is finished cannot be known without it: start again with --force",
+        ResumeErrorKind::Version => "resume with the version that made them, or start again with --force",
+        ResumeErrorKind::Pipe(_) => "give files, or leave --resume out and start again",
+        _ => return error.hint(),
     }))
 }
 

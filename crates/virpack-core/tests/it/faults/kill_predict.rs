@@ -14,11 +14,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::faulty::{Fault, Faulty};
 use super::{first_records, shared};
-use virpack_core::CancelToken;
-use virpack_core::CheckpointOptions;
 use virpack_core::calls::Compat;
 use virpack_core::model::Location;
 use virpack_core::predict::{PredictOptions, predict_on};
+use virpack_core::{CancelToken, CheckpointOptions, Error, Event};
 use virpack_seq::frames::{ChunkReading, EncoderInput, FrameItem, FrameOptions, Pair, create_frame_loader};
 use virpack_seq::{
     Alphabet, BpeTokenizer, CodonTokenizer, CollatorOptions, EsmTokenizer, GreedyPacker, IndexSet,
@@ -328,7 +327,7 @@ fn a_run_stopped_many_times_runs_no_batch_twice() {
             let (result, begun) = run(devices, last);
             together.as_mut().zip(begun).map(|(together, begun)| together.extend(begun));
             match result {
-                Err(virpack_core::Error::Interrupted { kept: Some(saved) }) => assert!(saved.is_some()),
+                Err(Error::Interrupted { kept: Some(saved) }) => assert!(saved.is_some()),
                 result => _ = result.unwrap(),
             }
         }
@@ -341,6 +340,36 @@ fn a_run_stopped_many_times_runs_no_batch_twice() {
         assert_eq!(together, undisturbed, "{devices} devices");
         assert_eq!(tables(&out), whole, "{devices} devices");
     }
+}
+
+/// The open part, too, which is not full.
+#[test]
+fn what_was_scored_before_a_device_failed_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("input.fa"), contigs(300)).unwrap();
+    let options = options(folder.path(), &models("tiny"));
+    let options = options.checkpoint(CheckpointOptions::default().resume(true));
+    let out = folder.path().join("out");
+    let run = |fault: fn(usize, usize) -> Fault| {
+        let device = |_| vec![Arc::new(Faulty::new(usize::MAX, fault))];
+        let mut resumed = None;
+        let result = predict_on(Pair::ALPHABETS.map(device), &options, &CancelToken::new(), |event| {
+            if let Event::Kept(summary) = event {
+                resumed = Some(summary.saved.finished);
+            }
+        });
+        (result, resumed.unwrap())
+    };
+    run(|_, _| Fault::None).0.unwrap();
+    let whole = tables(&out);
+    fs::remove_dir_all(&out).unwrap();
+    let (result, resumed) = run(|batch, _| if batch < 12 { Fault::None } else { Fault::Fails });
+    assert!(matches!(result, Err(Error::Device(_))), "{result:?}");
+    assert_eq!(resumed, 0);
+    let (result, resumed) = run(|_, _| Fault::None);
+    assert!(resumed > 0, "nothing was kept");
+    assert_eq!(result.unwrap().before.chunks, resumed);
+    assert_eq!(tables(&out), whole);
 }
 
 /// `cargo test --release -p virpack-core --test it -- --ignored --nocapture the_built_in_model`
