@@ -57,7 +57,7 @@ $BITS cards f32 1000 100
 killed() {
     # shellcheck disable=SC2086
     timeout 500 python3 killed.py --virpack "$VIRPACK" --scratch "$SCRATCH/killed" --device "${DEVICES:-cuda:0}" \
-        ${BITS:+$BITS:40000:f16,f32,bf16} ${KILLED:-150M:6000 650M:2000 3B:400} || echo 'killed: NOT the same'
+        ${BITS:+$BITS:40000:f16,f32,bf16} ${KILLED:-150M:6000 650M:2000 3B:1500} || echo 'killed: NOT the same'
 }
 
 # Every published size beside the peer: the table of BENCHMARKS.md.

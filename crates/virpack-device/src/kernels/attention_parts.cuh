@@ -28,8 +28,9 @@ __device__ __forceinline__ int swizzle(int row) { return row / (8 / TILE_VECTORS
 
 // Starts to copy (cp.async) `present` rows of `vectors` vectors from `from` on to tiles of ROW_COUNT rows, by
 // THREAD_COUNT threads; zeros beyond. A thread keeps its vector; its rows are a multiple of 8 apart, so that
-// the swizzle stays the same.
-template <int ROW_COUNT, int THREAD_COUNT>
+// the swizzle stays the same. What a row in shared memory has beyond a head is what follows it in `from` if
+// WITH_NEXT, and is left as it was otherwise.
+template <int ROW_COUNT, int THREAD_COUNT, bool WITH_NEXT>
 __device__ __forceinline__ void load_tile_async(T *tiles, const T *from, int pitch, int present, int vectors,
                                                 int thread) {
     constexpr int apart = THREAD_COUNT / VECTORS;
@@ -38,7 +39,8 @@ __device__ __forceinline__ void load_tile_async(T *tiles, const T *from, int pit
     const T *source = from + row * pitch + global_offset(vector);
     T *to = tiles + vector / TILE_VECTORS * ROW_COUNT * COLUMNS + row * COLUMNS +
             (vector % TILE_VECTORS ^ swizzle(row)) * 8;
-    const int end = vector < vectors && is_of_head(vector) ? min(present, ROW_COUNT) : 0;
+    if (vector >= vectors || !(WITH_NEXT || is_of_head(vector))) return;
+    const int end = min(present, ROW_COUNT);
 #pragma unroll 4
     for (; row < end; row += apart, to += apart * COLUMNS, source += apart * pitch)
         copy_async(to, source, true);
@@ -224,6 +226,13 @@ __device__ __forceinline__ void transpose_words(u32 (&w)[4]) {
     for (int i = 0; i < 2; i++) swap_words(w[i], w[i + 2], upper, 2);
 }
 
+// 16 bytes at once: of an assignment that follows a choice of lanes the compiler makes four stores.
+__device__ __forceinline__ void store_words(T *to, const u32 (&w)[4]) {
+    asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(to), "r"(w[0]), "r"(w[1]), "r"(w[2]),
+                 "r"(w[3])
+                 : "memory");
+}
+
 // Writes a warp's rows, `present` of its 16, in 16-byte vectors; `to` is the first row.
 __device__ __forceinline__ void store_rows(const float (&sums)[PARTS][PART_SUMS], const float (&total)[2],
                                            T *to, int hidden, int present) {
@@ -242,8 +251,7 @@ __device__ __forceinline__ void store_rows(const float (&sums)[PARTS][PART_SUMS]
         w[i] = pack(sums[0][i % 2 * 4 + i / 2 * 2] * share[i / 2],
                     sums[0][i % 2 * 4 + i / 2 * 2 + 1] * share[i / 2]);
     transpose_words(w);
-    if (row + t / 2 * 8 < present)
-        *(uint4 *)(to + t / 2 * 8 * hidden + t % 2 * 8) = make_uint4(w[0], w[1], w[2], w[3]);
+    if (row + t / 2 * 8 < present) store_words(to + t / 2 * 8 * hidden + t % 2 * 8, w);
 #else
 #pragma unroll
     for (int half = 0; half < 2; half++)
@@ -257,7 +265,7 @@ __device__ __forceinline__ void store_rows(const float (&sums)[PARTS][PART_SUMS]
             }
             transpose_words(w);
             if (row + half * 8 < present && is_of_head(t))
-                *(uint4 *)(to + half * 8 * hidden + (q * 4 + t) * 8) = make_uint4(w[0], w[1], w[2], w[3]);
+                store_words(to + half * 8 * hidden + (q * 4 + t) * 8, w);
         }
 #endif
 }

@@ -26,11 +26,11 @@ __device__ __forceinline__ void attend(const Task &task, T *keys, T *values, T *
     const int lane = threadIdx.x & 31, pitch = 3 * task.hidden, vectors = task.heads * ROW / 8;
     load_queries_async(own, task.queries + task.row_group * 16 * pitch, pitch,
                        task.length - task.row_group * 16, vectors);
-    load_tile_async<key_rows, WARPGROUP>(keys, task.queries + task.hidden, pitch, task.length, vectors,
-                                         threadIdx.x);
+    load_tile_async<key_rows, WARPGROUP, true>(keys, task.queries + task.hidden, pitch, task.length, vectors,
+                                               threadIdx.x);
     commit_copies();
-    load_tile_async<key_rows, WARPGROUP>(values, task.queries + 2 * task.hidden, pitch, task.length, vectors,
-                                         threadIdx.x);
+    load_tile_async<key_rows, WARPGROUP, false>(values, task.queries + 2 * task.hidden, pitch, task.length,
+                                                vectors, threadIdx.x);
     commit_copies();
     wait_copies<1>();
     fence_async_proxy();

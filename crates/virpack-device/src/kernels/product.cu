@@ -22,9 +22,9 @@
 // last tile may be part empty: copies fill zeros, stores are left out. Sources: CUTLASS's warp-specialized
 // kernels (the ring and its barriers across a cluster); PTX ISA 8.x, wgmma fragment layout.
 
-// The launcher defines ROWS of a block's tile, its COLUMNS, inputs of a STEP, STAGES of the ring, tiles with
-// their BIASES in memory at once (those in flight and the one before them), THREADS of a block and of a
-// WARPGROUP.
+// The launcher defines ROWS of a block's tile, its COLUMNS, inputs of a STEP, STAGES of the ring, products of
+// 16 inputs in the last step (its TAIL), tiles with their BIASES in memory at once (those in flight and the
+// one before them), THREADS of a block and of a WARPGROUP.
 #define LINE (STEP * 2)                  // bytes of a row of a stage
 #define STAGE ((ROWS + COLUMNS) * LINE)  // bytes
 #define GROUP 8                          // tiles of 256 rows that share the weight on its way through L2
@@ -61,57 +61,61 @@ __device__ __forceinline__ void load_tiles_async(const Work &w, const TensorMap 
     }
 }
 
+// A step of a warpgroup's tile, of COUNT products of 16 inputs: asks for them, frees the stage before it, and
+// stores some of the last tile meanwhile.
+template <int COUNT>
+__device__ __forceinline__ void multiply_step(const Work &w, float (&d)[COLUMNS / 2], int k,
+                                              PipelineState<STAGES> &p, u32 &last, PendingStore &out) {
+    const u32 memory = w.memory, stage = memory + p.stage * STAGE;
+    const int thread = threadIdx.x % WARPGROUP;
+    u64 a = tile_descriptor<LINE>(stage + threadIdx.x / WARPGROUP * (ROWS / 2 * LINE));
+    u64 b = tile_descriptor<LINE>(stage + ROWS * LINE);
+    wait(STAGE_FULL(p.stage), p.phase);
+    wgmma_fence();
+#pragma unroll
+    for (int i = 0; i < COUNT; i++) wgmma(d, a + 2 * i, b + 2 * i, i ? 1 : k);
+    wgmma_commit();
+    if (k) {
+        wgmma_wait<1>();
+        if (thread < 2) arrive_remote(STAGE_EMPTY(last), thread);
+    }
+    last = p.stage;
+    store_share(out, memory + OUT_AT, k, w.steps, w.outputs);
+    p.advance();
+}
+
 // A warpgroup, a consumer: 64 rows of every tile.
 __device__ __forceinline__ void multiply_tiles(const Work &w, const Norm &norm, T *y, const int *positions,
                                                const float2 *table, int rotated) {
     const u32 memory = w.memory;
-    const int group = threadIdx.x / WARPGROUP, thread = threadIdx.x % WARPGROUP, lane = thread & 31,
-              quad = lane & 3;
-    const int first_row = w.rank * ROWS + threadIdx.x / 32 * 16,
-              share = (STORE_STEPS + w.steps - 1) / w.steps;
     float d[COLUMNS / 2];
     PendingStore out;
-    const int own_row = lane / 16, own_vector = lane % 16;
-    out.memory = memory + OUT_AT + threadIdx.x / 32 * 2 * PANEL;
-    out.from = out.memory + own_vector / 8 * PANEL + own_row * PANEL_LINE + (own_vector % 8 ^ own_row) * 16;
     PipelineState<STAGES> p;
     int number = 0;
     for (int t = w.first; t < w.tiles; t += w.clusters, number++) {
         Tile tile = w.at(t);
         u32 last = 0;
 #if NORMED
-        const u64 *own_scales = norm.scales + tile.row + first_row + lane / 4;
-        RowScales scales = read_row_scales(own_scales);
+        RowScales scales = read_row_scales(norm.scales + own_row(tile.row, w.rank));
 #endif
-        for (int k = 0; k < w.steps; k++, p.advance()) {
-            u64 a = tile_descriptor<LINE>(memory + p.stage * STAGE + group * (ROWS / 2 * LINE));
-            u64 b = tile_descriptor<LINE>(memory + p.stage * STAGE + ROWS * LINE);
-            wait(STAGE_FULL(p.stage), p.phase);
-            wgmma_fence();
-#pragma unroll
-            for (int i = 0; i < STEP / 16; i++) wgmma(d, a + 2 * i, b + 2 * i, k + i);
-            wgmma_commit();
-            if (k) {
-                wgmma_wait<1>();
-                if (thread < 2) arrive_remote(STAGE_EMPTY(last), thread);
-            }
-            last = p.stage;
-            for (int n = 0; n < share && out.step < STORE_STEPS; n++) store_epilogue(out, w.outputs);
-        }
+        // A branch between the products of one loop would cost more than a short last step saves.
+        constexpr bool short_last = TAIL < STEP / 16;
+        for (int k = 0; k < w.steps - short_last; k++) multiply_step<STEP / 16>(w, d, k, p, last, out);
+        if (short_last) multiply_step<TAIL>(w, d, w.steps - 1, p, last, out);
+        const int thread = thread_again(), row = own_row(tile.row, w.rank), quad = thread & 3;
 #if WIDTH
         Rotation rotation;
         int left = rotated - tile.column;
-        if (left > 0)
-            load_rotation(rotation, table, positions + tile.row + first_row + lane / 4, tile.column, quad);
+        if (left > 0) load_rotation(rotation, table, positions + row, tile.column, quad);
 #endif
 #if NORMED
-        while (!are_ready(scales, norm.launch)) scales = read_row_scales(own_scales);
+        while (!are_ready(scales, norm.launch)) scales = read_row_scales(norm.scales + row);
         const float upper = __uint_as_float((u32)scales.upper), lower = __uint_as_float((u32)scales.lower);
 #else
         const float upper = 1.0f, lower = 1.0f;
 #endif
         wgmma_wait<0>();
-        if (thread < 2) arrive_remote(STAGE_EMPTY(last), thread);
+        if (thread % WARPGROUP < 2) arrive_remote(STAGE_EMPTY(last), thread % WARPGROUP);
         const u32 bias = memory + BIAS_AT + (number % BIASES * COLUMNS + 2 * quad) * 2;
 #pragma unroll
         for (int j = 0; j < COLUMNS / 8; j++) {
@@ -129,15 +133,14 @@ __device__ __forceinline__ void multiply_tiles(const Work &w, const Norm &norm, 
         }
 #endif
         __syncwarp();
-        stage_sums(out.memory, [&](int i) { return pack(d[2 * i], d[2 * i + 1]); });
+        stage_sums(own_panels(memory + OUT_AT), [&](int i) { return pack(d[2 * i], d[2 * i + 1]); });
 #pragma unroll
         for (int i = 0; i < COLUMNS / 8; i++)
             out.held[i] = pack(d[COLUMNS / 4 + 2 * i], d[COLUMNS / 4 + 2 * i + 1]);
-        out.to = y + (u64)(tile.row + first_row + own_row) * w.outputs + tile.column + own_vector * 8;
-        out.left = own_vector * 8 < COLUMNS / 2 ? w.outputs - tile.column - own_vector * 8 : 0;
-        out.step = 0;
+        begin_store(out, memory + OUT_AT, y + (u64)(tile.row + w.rank * ROWS) * w.outputs + tile.column,
+                    w.outputs, w.outputs - tile.column);
     }
-    while (out.step < STORE_STEPS) store_epilogue(out, w.outputs);
+    while (out.step < STORE_STEPS) store_epilogue(out, memory + OUT_AT, w.outputs);
 }
 
 extern "C" __global__ void __cluster_dims__(2, 1, 1) __launch_bounds__(THREADS, 1)

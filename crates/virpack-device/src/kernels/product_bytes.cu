@@ -119,13 +119,9 @@ __device__ __forceinline__ void multiply_tiles(const Work &w, const float *row_s
     const u32 memory = w.memory;
     const int group = threadIdx.x / WARPGROUP, thread = threadIdx.x % WARPGROUP, lane = thread & 31,
               quad = lane & 3;
-    const int first_row = w.rank * ROWS + threadIdx.x / 32 * 16,
-              share = (STORE_STEPS + w.steps - 1) / w.steps;
+    const int first_row = w.rank * ROWS + threadIdx.x / 32 * 16;
     int d[COLUMNS / 2];
     PendingStore out;
-    const int own_row = lane / 16, own_vector = lane % 16;
-    out.memory = memory + OUT_AT + threadIdx.x / 32 * 2 * PANEL;
-    out.from = out.memory + own_vector / 8 * PANEL + own_row * PANEL_LINE + (own_vector % 8 ^ own_row) * 16;
     PipelineState<STAGES> p;
     int number = 0;
     for (int t = w.first; t < w.tiles; t += w.clusters, number++) {
@@ -146,7 +142,7 @@ __device__ __forceinline__ void multiply_tiles(const Work &w, const float *row_s
                 if (thread < 2) arrive_remote(STAGE_EMPTY(last), thread);
             }
             last = p.stage;
-            for (int n = 0; n < share && out.step < STORE_STEPS; n++) store_epilogue(out, w.outputs);
+            store_share(out, memory + OUT_AT, k, w.steps, w.outputs);
         }
         Finish f{upper, lower, memory + PARAMETERS_AT + number % 2 * PARAMETERS + quad * 4};
 #if WIDTH
@@ -161,15 +157,14 @@ __device__ __forceinline__ void multiply_tiles(const Work &w, const float *row_s
         u32 pairs[COLUMNS / 8];
 #pragma unroll
         for (int j = 0; j < COLUMNS / 16; j++) finish_block(f, j, d + 4 * j, *(u32(*)[2])(pairs + 2 * j));
-        stage_sums(out.memory, [&](int i) { return pairs[i]; });
+        stage_sums(own_panels(memory + OUT_AT), [&](int i) { return pairs[i]; });
 #pragma unroll
         for (int j = 0; j < COLUMNS / 16; j++)
             finish_block(f, COLUMNS / 16 + j, d + 4 * (COLUMNS / 16 + j), *(u32(*)[2])(out.held + 2 * j));
-        out.to = y + (u64)(tile.row + first_row + own_row) * w.outputs + tile.column + own_vector * 8;
-        out.left = own_vector * 8 < COLUMNS / 2 ? w.outputs - tile.column - own_vector * 8 : 0;
-        out.step = 0;
+        begin_store(out, memory + OUT_AT, y + (u64)(tile.row + w.rank * ROWS) * w.outputs + tile.column,
+                    w.outputs, w.outputs - tile.column);
     }
-    while (out.step < STORE_STEPS) store_epilogue(out, w.outputs);
+    while (out.step < STORE_STEPS) store_epilogue(out, memory + OUT_AT, w.outputs);
 }
 
 extern "C" __global__ void __cluster_dims__(2, 1, 1) __launch_bounds__(THREADS, 1)

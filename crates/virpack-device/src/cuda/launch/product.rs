@@ -15,6 +15,8 @@ struct ProductForm {
     then: KernelEpilogue,
     /// Outputs of a tile.
     columns: usize,
+    /// Products of 16 inputs in the last step.
+    tail: usize,
     /// Whether a layer norm precedes it, folded into weight and bias (`norm.cu`).
     normed: bool,
 }
@@ -22,6 +24,9 @@ struct ProductForm {
 /// Rows of a block's tile (a cluster of two has `ROW_STEP`), and inputs of a step of 16-bit products.
 pub(super) const ROWS: usize = ROW_STEP / 2;
 pub(super) const STEP: usize = 64;
+
+/// Inputs of one product of 16-bit values on the tensor cores.
+const INPUTS: usize = 16;
 
 /// Outputs of a tile, and steps in a block's memory.
 pub(super) const COLUMNS: [usize; 2] = [256, 240];
@@ -48,7 +53,8 @@ impl ProductForm {
         )
         .with_large_shared()
         .define(self.then.defines())
-        .define([("COLUMNS", self.columns), ("NORMED", self.normed.into()), ("BIASES", BIASES)])
+        .define([("COLUMNS", self.columns), ("TAIL", self.tail), ("NORMED", self.normed.into())])
+        .define([("BIASES", BIASES)])
         .define(ring_defines(STEP, STAGES))
     }
 
@@ -66,13 +72,24 @@ pub(super) fn columns_for(outputs: usize) -> usize {
     COLUMNS.into_iter().min_by_key(computed).expect("there are two")
 }
 
-/// Returns the sources of all forms in use. Without norm and epilogue cuBLASLt's product is faster.
+/// Returns the products of 16 inputs that the last step of a product has.
+fn tail_for(inputs: usize) -> usize {
+    match inputs % STEP {
+        0 => STEP / INPUTS,
+        rest => rest.div_ceil(INPUTS),
+    }
+}
+
+/// Returns the sources of all forms of published models. Without norm and epilogue cuBLASLt's product is
+/// faster.
 pub(super) fn sources() -> impl Iterator<Item = KernelSource> {
-    let form = |normed, columns| move |then| ProductForm { then, columns, normed }.source();
+    let form = |normed, columns, tail| move |then| ProductForm { then, columns, tail, normed }.source();
     let normed =
         || ELEMENTWISE.into_iter().chain([KernelEpilogue::None]).chain(WIDTHS.map(KernelEpilogue::Rotary));
-    COLUMNS.into_iter().flat_map(move |columns| {
-        ELEMENTWISE.into_iter().map(form(false, columns)).chain(normed().map(form(true, columns)))
+    // Only 35M, whose tiles have 240 outputs, has a last step that is not full.
+    let tiles = COLUMNS.map(|columns| (columns, tail_for(0))).into_iter().chain([(240, tail_for(480))]);
+    tiles.flat_map(move |(columns, tail)| {
+        ELEMENTWISE.into_iter().map(form(false, columns, tail)).chain(normed().map(form(true, columns, tail)))
     })
 }
 
@@ -113,7 +130,7 @@ impl Cuda {
         self.card.enter()?;
         let (rows, inputs, outputs) = (x.rows.next_multiple_of(ROW_STEP), x.columns, weight.rows);
         let columns = columns_for(outputs);
-        let form = ProductForm { then, columns, normed: normed.is_some() };
+        let form = ProductForm { then, columns, tail: tail_for(inputs), normed: normed.is_some() };
         let map = |pointer, rows, boxed| {
             TensorMap::new(self.options.dtype, pointer, (rows, inputs), inputs, (boxed, STEP))
         };
@@ -155,6 +172,11 @@ impl Cuda {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_step_has_products_for_its_inputs_alone() {
+        assert_eq!([8, 16, 24, 40, 56, 64, 320, 480, 1288].map(tail_for), [1, 1, 2, 3, 4, 4, 4, 2, 1]);
+    }
 
     #[test]
     fn tiles_leave_as_little_empty_as_they_can() {
