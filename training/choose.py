@@ -4,7 +4,8 @@
 
 Prints of each what `measured` measures on the validation chunks, and lambda's `virus_score`, calibrated on the validation records as verdicts.py does.
 The last line is the one with the highest sum among those that call lambda viral at both lengths, or that there is none. With `--before`, the model
-that is shipped: only among those that call no more prokaryotes viral, and whose two areas are higher by `GAIN` in sum.
+that is shipped: only among those that call no more prokaryotes viral, and whose two areas are higher by `GAIN` in sum. With `--kin` the sum has
+the area of viruses against transposons, too, so many times.
 """
 import argparse
 import collections
@@ -28,7 +29,6 @@ LENGTHS = 500, 300
 CLIP = 3.0
 PROKARYOTES = "bacteria", "archaea", "more bacteria", "prokaryote gene"
 GAIN = 0.002
-KIN = 0.25  # what the area of viruses against transposons counts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,9 +39,8 @@ class Measured:
     transposons: float
     called: dict
 
-    @property
-    def sum(self):
-        return sum(self.areas) + KIN * self.transposons
+    def sum(self, kin=0.0):
+        return sum(self.areas) + kin * self.transposons
 
     def __str__(self):
         shares = ", ".join(f"{name} {share:.3f}" for name, share in self.called.items())
@@ -97,6 +96,7 @@ def main():
     parser.add_argument("--data", type=pathlib.Path, required=True)
     parser.add_argument("--records", type=pathlib.Path, required=True)
     parser.add_argument("--lambda", dest="phage", type=pathlib.Path, required=True)
+    parser.add_argument("--kin", type=float, default=0.0)
     parser.add_argument("--before", type=pathlib.Path, help="the model that is shipped")
     parser.add_argument("models", nargs="+", type=pathlib.Path)
     args = parser.parse_args()
@@ -105,17 +105,17 @@ def main():
     most, least = 1.0, 0.0
     if args.before:
         before = measured(files.load(args.before, device), data)
-        most, least = before.called["prokaryotes"], sum(before.areas) + GAIN
-        print(f"{args.before}: {before}; sum {before.sum:.4f}", flush=True)
+        most, least = before.called["prokaryotes"], before.sum() + GAIN
+        print(f"{args.before}: {before}; sum {before.sum(args.kin):.4f}", flush=True)
     found = []
     for folder in args.models:
         if (folder / "classifier_300.safetensors").exists():
             model = files.load(folder, device)
             own = measured(model, data)
-            enough = own.called["prokaryotes"] <= most and sum(own.areas) >= least
-            print(f"{folder}: {own}; sum {own.sum:.4f}{'' if enough else ', not enough'}", flush=True)
+            enough = own.called["prokaryotes"] <= most and own.sum() >= least
+            print(f"{folder}: {own}; sum {own.sum(args.kin):.4f}{'' if enough else ', not enough'}", flush=True)
             if enough:
-                found.append((own.sum, str(folder), model))
+                found.append((own.sum(args.kin), str(folder), model))
     for _, name, model in sorted(found, key=lambda row: row[:2], reverse=True):
         viral = {n: virus_score(model, args.records, args.phage, n, device) for n in LENGTHS}
         print(f"{name}: lambda {viral[500]:.3f} {viral[300]:.3f}", flush=True)

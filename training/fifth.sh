@@ -17,4 +17,4 @@ plan 0 gentle 2040 "$5" &
 plan 1 hard 2050 "$6" &
 wait
 tail -n 60 "$out"/*.txt
-python3 "$here/choose.py" --data "$data" --records "$records" --lambda "$phage" --before "$model" "$out"/{gentle,hard}/*
+python3 "$here/choose.py" --data "$data" --records "$records" --lambda "$phage" --before "$model" --kin 0.25 "$out"/{gentle,hard}/*
