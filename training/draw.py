@@ -11,6 +11,9 @@ OTHERS_BASE = 3
 MUTATED = 0.05  # at most, of a chunk's bases
 # Of a recoded chunk at least so many codons are drawn anew, each codon's and the chunk's leaning to G and C as normal deviates of these widths.
 RECODED_LEAST, CODON_TASTE, GC_TASTE = 0.3, 0.7, 0.7
+# A residue that is substituted becomes one of its class so often, else any.
+CLASSES, OF_CLASS = "AGPST C DENQ FWY HKR ILMV".split(), 0.6
+WRITTEN_LEAST = 100  # residues of a protein that is written in codons
 MADE_UP = 0.03  # of a batch
 # Windows about a chunk that a teacher scores, in bases from the chunk, and how far from them a student's begin at most.
 SHIFTS = -150, 0, 150
@@ -63,9 +66,18 @@ class Data:
         self.viral = torch.from_numpy(chunks["viral"][train].astype(np.float32)).to(device)
         self.group = torch.from_numpy(chunks["group"][train].astype(np.int64)).to(device)
         self.weigh(more or {})
+        self.lean({})
         codon, residue = torch.arange(64, device=device), torch.from_numpy(seq.CODON).to(device).long()
-        self.bits = torch.stack((codon // 16, codon // 4 % 4, codon % 4), 1)
-        self.same = torch.where(residue[:, None] == residue, 0.0, -torch.inf)
+        self.bits, self.residue = torch.stack((codon // 16, codon // 4 % 4, codon % 4), 1), residue
+        # Of each residue (and of a stop) its codons; of a letter that has none, all.
+        self.codons = torch.where(torch.arange(len(seq.ALPHABET), device=device)[:, None] == residue, 0.0, -torch.inf)
+        self.codons[~self.codons.isfinite().any(1)] = 0.0
+        self.others = torch.zeros(len(seq.ALPHABET), len(seq.ALPHABET), device=device)
+        every = [seq.ALPHABET.index(letter) for letter in "".join(CLASSES)]
+        self.others[:, every] = (1 - OF_CLASS) / len(every)
+        for letters in CLASSES:
+            own = torch.tensor([seq.ALPHABET.index(letter) for letter in letters], device=device)
+            self.others[own[:, None], own] += OF_CLASS / len(own)
         proteins = shards.proteins(folder)
         self.residues = torch.from_numpy(proteins["residues"]).to(device)
         lengths = proteins["lengths"].astype(np.int64)
@@ -78,6 +90,7 @@ class Data:
             own = proteins["viral"] == label
             share[own] /= 2 * share[own].sum()
         self.shares = torch.from_numpy(np.cumsum(share)).to(device)
+        self.long_shares = torch.from_numpy(np.cumsum(share * (lengths >= WRITTEN_LEAST))).to(device)
         self.held = {}
         for length in (500, 300):
             own = shards.load(folder, length)
@@ -141,8 +154,40 @@ class Data:
         bases = torch.where(self.uniform(count, length) < rate, other, bases)
         return bases, viral, self.group[chosen], soft
 
-    def recoded(self, bases):
-        """The same chunks, of those with an open frame the codons drawn again, each among those of its residue, by the chunk's own taste."""
+    def lean(self, more):
+        """Groups of which so many times as many chunks are recoded as of others; viruses as often as cells in all, about."""
+        times = torch.tensor([more.get(name, 1.0) for name in self.facts["groups"]], device=self.device)
+        drawn = torch.zeros(len(times), device=self.device).index_add_(0, self.group, torch.from_numpy(self.probabilities).float().to(self.device))
+        viral = torch.tensor(self.facts["classes"], device=self.device) > 0
+        share = [(times * drawn)[viral == label].sum() for label in (False, True)]
+        self.leaning = (times * torch.where(viral, share[0] / share[1], 1.0)).log()
+
+    def leaning_to(self, group, count):
+        """Of chunks of these groups so many, drawn by their groups' leaning without one drawn twice."""
+        return (self.leaning[group] - (-self.uniform(len(group)).clamp(min=1e-6).log()).log()).topk(count).indices
+
+    def taste(self, count):
+        """For each of so many chunks a leaning to some codons, and to G and C."""
+        deviate = lambda *shape: torch.randn(*shape, device=self.device, generator=self.rng)  # noqa: E731
+        return deviate(count, 64) * CODON_TASTE + deviate(count, 1) * (self.bits & 1).float().sum(1) * GC_TASTE
+
+    def codons_of(self, residues):
+        """For residues `[count, n]` a codon each, drawn by the chunk's own taste: the highest of a logit and a Gumbel deviate."""
+        noise = -(-self.uniform(*residues.shape, 64).clamp(min=1e-6).log()).log()
+        return (self.taste(len(residues))[:, None] + self.codons[residues] + noise).argmax(2)
+
+    def substituted(self, residues, most):
+        """Of half the chunks up to `most` of the residues become others, of their own class above all; stops stay."""
+        rate = (self.uniform(len(residues), 1) - 0.5).clamp(min=0) * 2 * most
+        cumulative = self.others[residues].cumsum(2)
+        drawn = (cumulative < self.uniform(*residues.shape, 1) * cumulative[..., -1:]).sum(2).clamp(max=len(seq.ALPHABET) - 1)
+        return torch.where((self.uniform(*residues.shape) < rate) & (residues != seq.STOP), drawn, residues)
+
+    def recoded(self, bases, substituted=0.0):
+        """The same chunks, of those with an open frame the codons drawn again, each among those of its residue, by the chunk's own taste.
+
+        `substituted`: of some chunks at most so many of the residues become others first.
+        """
         count, length = bases.shape
         is_open = f.open_frames(f.six(bases)[1])
         frame = (is_open * self.uniform(*is_open.shape)).argmax(1)
@@ -151,14 +196,28 @@ class Data:
         places = (frame % 3)[:, None] + torch.arange(3 * codons, device=self.device)
         triples = bases.gather(1, places).view(count, codons, 3).long()
         codon = triples[..., 0] * 16 + triples[..., 1] * 4 + triples[..., 2]
-        gc = (self.bits & 1).float().sum(1) * GC_TASTE
-        deviate = lambda *shape: torch.randn(*shape, device=self.device, generator=self.rng)  # noqa: E731
-        taste = deviate(count, 64) * CODON_TASTE + deviate(count, 1) * gc
-        # The highest of a logit and a Gumbel deviate is a draw by the logits.
-        drawn = taste[:, None] + self.same[codon] - (-self.uniform(count, codons, 64).clamp(min=1e-6).log()).log()
+        residues = self.residue[codon]
+        wanted = self.substituted(residues, substituted)
         anew = self.uniform(count, codons) < RECODED_LEAST + (1 - RECODED_LEAST) * self.uniform(count, 1)
-        codon = torch.where(anew & is_open.any(1, keepdim=True), drawn.argmax(2), codon)
+        anew = (anew | (wanted != residues)) & is_open.any(1, keepdim=True)
+        codon = torch.where(anew, self.codons_of(wanted), codon)
         return bases.scatter(1, places, self.bits[codon].flatten(1).to(bases.dtype))
+
+    def translated(self, count, length):
+        """Chunks that a cell or a phage might have written these proteins in, between random bases, and whether they are viral."""
+        chosen = self.draw(self.long_shares, count)
+        first, last = self.starts[chosen], self.ends[chosen]
+        codons = length // 3 + 1
+        # A window in a long protein; a short one whole, anywhere in a window.
+        start = first + (self.uniform(count) * (last - first - codons)).round().long()
+        places = start[:, None] + torch.arange(codons, device=self.device)
+        codon = self.codons_of(self.residues[places.clamp(0, len(self.residues) - 1)].long())
+        random = (self.uniform(count, codons) * 64).long()
+        inside = (places >= first[:, None]) & (places < last[:, None])
+        bases = self.bits[torch.where(inside, codon, random)].flatten(1).to(self.bases.dtype)
+        offset = (self.uniform(count, 1) * (bases.shape[1] - length + 1)).long()
+        bases = bases.gather(1, offset + torch.arange(length, device=self.device))
+        return torch.where(self.uniform(count, 1) < 0.5, bases, (bases ^ 2).flip(1)), self.protein_viral[chosen]
 
     def made_up(self, bases):
         """Of each sequence one that nothing alive has, with the same bases: shuffled, read backwards, or a part of it repeated."""

@@ -12,7 +12,6 @@ import dataclasses
 import json
 import pathlib
 import sys
-import time
 
 import torch
 
@@ -53,19 +52,7 @@ def arguments():
 
 def main():
     args = arguments()
-    args.out.mkdir(parents=True, exist_ok=True)
-    began = time.time()
-    file = open(args.out / "log.txt", "w")
-
-    def log(text):
-        line = f"[{time.time() - began:6.1f} s] {text}"
-        print(line, flush=True)
-        print(line, file=file, flush=True)
-
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    torch.manual_seed(args.seed)
-    torch.backends.cuda.matmul.allow_tf32 = True
-    rng = torch.Generator(device).manual_seed(args.seed)
+    log, device, rng = train.opening(args.out, args.seed)
     settings = train.Settings(**{"minutes": args.minutes, **args.settings})
     if args.small:
         settings = dataclasses.replace(settings, steps=60, batch=32)

@@ -21,6 +21,7 @@ import shards
 
 CLIP = 1.0
 WARM = 6
+TRANSLATED_DOUBT = 0.2  # what a teacher that knows nothing of a protein would add to its label
 GUIDE = 320  # values of a peptide that the language model gives
 
 
@@ -38,6 +39,8 @@ class Settings:
     made_up: float = draw.MADE_UP
     mutated: float = draw.MUTATED
     recoded: float = 0.0  # of a batch: the same peptides in other codons
+    substituted: float = 0.0  # of half of those at most so many residues become others
+    translated: float = 0.0  # of a batch: proteins of phages, viruses and cells, written in codons
     dropout: float = 0.3  # of the heads
     low: float = 0.02  # the last step's rate, of the peak
     partial: bool = True
@@ -49,6 +52,22 @@ class Settings:
     short: int = 3  # every so many steps one of chunks of 300 bases
     guide: float = 0.1  # weight of the loss of what a language model says of a peptide
     guided: int = 384  # rows of a batch that it is asked about
+
+
+def opening(out, seed):
+    """What a run begins with: a log to OUT/log.txt and to the screen, the device, and its random numbers."""
+    out.mkdir(parents=True, exist_ok=True)
+    began, file = time.time(), open(out / "log.txt", "w")
+
+    def log(text):
+        line = f"[{time.time() - began:6.1f} s] {text}"
+        print(line, flush=True)
+        print(line, file=file, flush=True)
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.manual_seed(seed)
+    torch.backends.cuda.matmul.allow_tf32 = True
+    return log, device, torch.Generator(device).manual_seed(seed)
 
 
 class Schedule:
@@ -159,7 +178,13 @@ def step_of(model, towers, extra, data, length, settings, teacher, hardness, gui
         viral, soft = (torch.cat((torch.zeros_like(v[:few]), v[few:])) for v in (viral, soft))
     some = int(settings.recoded * settings.batch)
     if some:
-        bases = torch.cat((bases[:-some], data.recoded(bases[-some:])))
+        own = few + data.leaning_to(group[few:], some)
+        bases[own] = data.recoded(bases[own], settings.substituted)
+    written = int(settings.translated * settings.batch)
+    if written:
+        soft = soft.clone()  # without a teacher it is the labels
+        bases[-written:], viral[-written:] = data.translated(written, length)
+        soft[-written:] = torch.lerp(viral[-written:], torch.full_like(viral[-written:], 0.5), TRANSLATED_DOUBT)
     rows = Rows(data, bases, settings)
     proteins, origin = data.proteins(settings.batch // 8, length // 3)
     peptides = torch.cat((rows.ids, f.as_ids(proteins)))
