@@ -195,7 +195,6 @@ impl<B: Device + 'static> Engine<B> {
 
     /// Measures complete batches between two completions. The records take `time` at `rate` tokens per
     /// second, and all are run, because the longest records of a buffer come first.
-    /// buffer's longest records come first.
     fn run(&self, time: Duration, rate: f64) -> Result<Round, Error> {
         let (_, _, mut span) = self.complete(rate * time.as_secs_f64())?;
         if 2 * span.elapsed < time {

@@ -1,12 +1,13 @@
 //! One layer of an ESM-2 on the CPU in float32 and in bfloat16: how fast it is, and where its time goes.
 //!
 //! ```text
-//! cargo run --release -p virpack-device --example cpu_layer -- [hidden,heads] [lengths] [threads] [seconds] [name]
+//! cargo run --release -p virpack-device --example cpu_layer -- \
+//!     [hidden,heads] [lengths] [threads] [seconds] [name]
 //! ```
 //!
 //! 4,096 tokens in sequences of these lengths, random weights. A line each for float32, for float32 with
-//! weights that 16 bits hold exactly, and for every way that the machine has to multiply bfloat16 values; only
-//! those whose line has `name`, if it is given.
+//! weights that 16 bits hold exactly, and for every way that the machine has to multiply bfloat16 values; with
+//! a name, only for those whose line has it.
 
 use std::num::NonZeroUsize;
 use std::time::Instant;
