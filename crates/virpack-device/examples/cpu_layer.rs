@@ -6,8 +6,8 @@
 //! ```
 //!
 //! 4,096 tokens in sequences of these lengths, random weights. A line each for float32, for float32 with
-//! weights that 16 bits hold exactly, and for every way that the machine has to multiply bfloat16 values; with
-//! a name, only for those whose line has it.
+//! weights that 16 bits hold exactly, and for every way that the machine has to multiply bfloat16 values.
+//! With a name, only for those whose line has it.
 
 use std::num::NonZeroUsize;
 use std::time::Instant;
