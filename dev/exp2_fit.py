@@ -1,4 +1,4 @@
-"""Fits 2^r on [-1/2, 1/2] for softmax in bfloat16 (crates/virpack-device/src/cpu/math.rs): 1 at 0, and the smallest largest
+"""Fits 2^r on [-1/2, 1/2] for softmax in bfloat16 (crates/virpack-device/src/cpu/math.rs): 1 at 0, and the least maximum
 relative error.
 
 Weighted least squares on Chebyshev nodes, reweighted towards the largest errors. Prints the largest relative error of the

@@ -32,7 +32,7 @@ pub(crate) const BLOCK_ROWS: usize = 32;
 /// Outputs of a panel of weights.
 pub(crate) const PANEL: usize = 16;
 
-/// Inputs that a product takes at a time: rows of activations and of weights have a multiple of them.
+/// Rows of activations and of weights have a multiple of these inputs: what AMX takes at a time.
 pub(crate) const INPUTS: usize = 32;
 
 /// Rows of bfloat16 values.

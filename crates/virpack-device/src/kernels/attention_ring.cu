@@ -10,7 +10,8 @@
 // them together. They hide each other's waits: one is in a product while another is in a softmax. Sums are
 // rescaled only when a row's highest score has grown by more than 2^8 since the last time (FlashAttention-4):
 // until then weights are up to 256, as exact in every dtype as those up to 1.
-// A head of 24 comes with the first 8 values of the next one, which queries of zero take out.
+// A head of 24 comes with the first 8 values of the next one, which queries of zero take out as long as
+// they are finite.
 // Limits: WIDTH 16, 24, 32, 64 or 128; STEP a multiple of 64, at most 256; sequences of less than 2^31 values
 // of qkv.
 

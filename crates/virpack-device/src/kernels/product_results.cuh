@@ -48,8 +48,8 @@ __device__ __forceinline__ int own_row(int tile_row, int rank) {
 }
 
 // Half of the columns, 120 or 128, to a warp's PANELs at `memory`: two times 64 columns, vectors of eight
-// swizzled as in a tile. `pair(i)` gives a thread's two columns of row lane / 4 +
-// 8 (i % 2), block i / 2 of eight.
+// swizzled as in a tile. `pair(i)` gives a thread's two columns of row lane / 4 + 8 (i % 2), block i / 2
+// of eight.
 template <typename Pair> __device__ __forceinline__ void stage_sums(u32 memory, Pair pair) {
     auto own = [&](int i) { return i < COLUMNS / 8 ? pair(i) : 0u; };
     const u32 lane = thread_again() & 31, row = lane & 15, vector = (lane >> 4) ^ (row & 7);

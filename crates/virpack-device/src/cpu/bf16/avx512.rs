@@ -1,5 +1,5 @@
-//! Blocks by `vdpbf16ps`: sixteen outputs a vector, a pair of inputs an instruction; softmax's weights by
-//! `vscalefps` and `vcvtne2ps2bf16`.
+//! Blocks by `vdpbf16ps`: sixteen outputs a vector, a pair of inputs an instruction. Softmax's weights by
+//! `vscalefps` and `vcvtne2ps2bf16`, and rotary positions.
 
 use super::super::math::EXP2;
 use super::softmax::Running;
@@ -105,7 +105,7 @@ pub(super) unsafe fn weigh(
     before: Option<Running>,
     scale: f32,
 ) -> Running {
-    // No closures: they would be compiled without the processor's instructions.
+    // No closures through functions such as `array::map`: there the instructions became calls.
     let scores = scores.as_chunks::<{ 2 * PANEL }>().0;
     let mut highest = [_mm512_set1_ps(f32::NEG_INFINITY); 2];
     for two in scores {
@@ -201,7 +201,7 @@ unsafe fn store(mask: u16, values: __m512, to: *mut u16) {
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn exp2(x: __m512) -> __m512 {
-    // Of a NaN this way round keeps it.
+    // In this order of arguments the maximum keeps a NaN.
     let x = _mm512_max_ps(_mm512_set1_ps(-126.0), x);
     // Without exceptions, to the nearest.
     let n = _mm512_roundscale_ps::<8>(x);

@@ -142,7 +142,8 @@ impl Kernel {
         }
     }
 
-    /// Returns whether softmax may use AVX-512 BF16, which processors with AMX have beside it.
+    /// Returns whether softmax and rotary positions may use AVX-512 BF16, which processors with AMX have
+    /// beside it.
     #[cfg(target_arch = "x86_64")]
     pub(super) fn has_avx512(self) -> bool {
         self.instructions != Bf16Instructions::Widened && super::avx512::is_available()

@@ -29,7 +29,8 @@ impl Running {
 }
 
 /// One query's `scores`, in units of `scale`, to `weights`: their exponentials to the base of two below the
-/// running maximum, in bfloat16. Both are a multiple of 32 values long; scores are overwritten.
+/// running maximum, in bfloat16. Both are a multiple of 32 values long; scores may be
+/// overwritten.
 ///
 /// Returns the softmax after them. It sums the weights as they were rounded, because values are multiplied by
 /// those.
