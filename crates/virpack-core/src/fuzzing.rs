@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::output::Facts;
+use crate::output::ShardFacts;
 use crate::output::cell;
 use crate::resume::Manifest;
 
@@ -30,5 +30,5 @@ pub fn signed_manifest(text: &[u8]) -> Option<String> {
 /// What a shard says of itself, read and written; None for anything else.
 #[must_use]
 pub fn shard(text: &[u8]) -> Option<String> {
-    Facts::of_json(text).map(|facts| facts.to_json())
+    ShardFacts::of_json(text).map(|facts| facts.to_json())
 }

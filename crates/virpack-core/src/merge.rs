@@ -12,7 +12,7 @@ use virpack_seq::Input;
 
 use crate::Error;
 use crate::options::setters;
-use crate::output::{self, Entry, Facts, OutputDtype, OutputFormat, OutputOptions, OutputSummary};
+use crate::output::{self, Entry, OutputDtype, OutputFormat, OutputOptions, OutputSummary, ShardFacts};
 pub use error::MergeError;
 pub(crate) use error::MergeProblem;
 use shard::OpenShard;
@@ -81,7 +81,7 @@ pub fn merge(options: &MergeOptions) -> Result<OutputSummary, Error> {
         options.shards.iter().map(|path| OpenShard::open(path)).collect::<Result<_, _>>()?;
     shards.sort_by_key(|shard| shard.facts.shard.number());
     check(&shards)?;
-    let Some(Facts { hidden, about, sources, residues, .. }) =
+    let Some(ShardFacts { hidden, about, sources, residues, .. }) =
         shards.first().map(|shard| shard.facts.clone())
     else {
         return Err(MergeProblem::NoShards.into());

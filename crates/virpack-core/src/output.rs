@@ -92,7 +92,7 @@ pub use destination::is_stdout;
 pub(crate) use entry::{Entry, encode};
 pub(crate) use error::OutputProblem;
 pub use error::{OutputError, OutputErrorKind};
-pub(crate) use facts::Facts;
+pub(crate) use facts::ShardFacts;
 pub use format::OutputFormat;
 use names::beside;
 pub(crate) use names::{check, check_all, check_apart_from_models, check_stdout_apart, names, report_path};
@@ -132,7 +132,7 @@ pub struct OutputOptions {
     pub(crate) sources: Vec<String>,
     pub(crate) metadata: Vec<(String, String)>,
     /// The facts in a `.shard`, which select the records; `None`: all records, and another format.
-    pub(crate) shard: Option<Facts>,
+    pub(crate) shard: Option<ShardFacts>,
     /// Whether to write a page about the rows.
     pub(crate) page: bool,
     pub(crate) reorder_bytes: usize,
@@ -199,7 +199,7 @@ struct Layout {
 }
 
 /// The writer of a format. It gets rows in input order.
-trait Table: Send {
+trait RowWriter: Send {
     /// Writes a record; `values` is `[hidden]`, or `[residues, hidden]`, `source` the name of the record's
     /// input.
     fn write(&mut self, row: &Row, source: &str, values: &[f32]) -> Result<(), OutputError>;
@@ -228,7 +228,7 @@ pub struct EmbeddingWriter {
 
 /// Receives results in input order.
 struct Sink {
-    table: Box<dyn Table>,
+    table: Box<dyn RowWriter>,
     skipped: Option<TextTable>,
     ids: DuplicateFinder,
     page: Option<PageOfRows>,
@@ -269,7 +269,7 @@ pub fn create(path: &Path, hidden: usize, options: OutputOptions) -> Result<Embe
     assert!(hidden > 0, "an embedding has at least one value");
     let format = check(path, &options, &[])?;
     let layout = Layout::new(hidden, &options);
-    let table: Box<dyn Table> = match format {
+    let table: Box<dyn RowWriter> = match format {
         OutputFormat::Npy => Box::new(npy::Npy::create(path, layout)?),
         OutputFormat::Parquet => Box::new(parquet::Parquet::create(path, layout)?),
         OutputFormat::Arrow => Box::new(arrow::Arrow::create(path, layout)?),

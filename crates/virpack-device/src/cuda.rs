@@ -73,7 +73,7 @@ pub struct Cuda {
     // Dropped in this order: whatever uses the card goes before the card.
     kernels: Kernels,
     products: Products,
-    rotary: rotary::RotaryTables,
+    rotary: rotary::PositionTables,
     arena: Arc<Arena>,
     pinned: Arc<PinnedPool>,
     card: Arc<Card>,
@@ -193,7 +193,7 @@ impl Cuda {
         Ok(Cuda {
             kernels: Kernels::new(Arc::clone(&card), options.dtype),
             products,
-            rotary: rotary::RotaryTables::default(),
+            rotary: rotary::PositionTables::default(),
             arena: Arena::new(Arc::clone(&card)),
             pinned: Arc::default(),
             bulk_copies,

@@ -27,7 +27,7 @@ pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
 }
 
 /// A record without an embedding: its place, its line or number, its id, its length, and the reason.
-type Skipped = (u64, u64, String, u64, &'static str);
+type WithoutEmbedding = (u64, u64, String, u64, &'static str);
 
 /// A run that wrote a file: `run.json` as text, the files, rows, skipped records, and lines that a user
 /// should see.
@@ -66,7 +66,7 @@ struct Rows {
     lengths: Py<PyArray1<i64>>,
     truncated: Py<PyArray1<bool>>,
     unknown: Py<PyArray1<i64>>,
-    skipped: Vec<Skipped>,
+    skipped: Vec<WithoutEmbedding>,
 }
 
 #[pymethods]

@@ -30,7 +30,7 @@ pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
 }
 
 /// A record without tokens: its number, its id, and the reason.
-type Skipped = (u64, String, &'static str);
+type WithoutTokens = (u64, String, &'static str);
 
 /// The options of batches.
 #[derive(Clone, FromPyObject)]
@@ -80,7 +80,7 @@ impl BatchOptions {
     }
 }
 
-fn skipped(record: &SkippedRecord) -> Skipped {
+fn skipped(record: &SkippedRecord) -> WithoutTokens {
     (record.record, record.id.to_string(), record.reason.as_str())
 }
 
@@ -93,7 +93,7 @@ struct Loader {
 
 struct Loading {
     loader: AsyncDataLoader,
-    skipped: Vec<Skipped>,
+    skipped: Vec<WithoutTokens>,
 }
 
 #[pymethods]
@@ -134,7 +134,7 @@ impl Loader {
     }
 
     /// Returns the records skipped since the last call.
-    fn take_skipped(&self, py: Python<'_>) -> PyResult<Vec<Skipped>> {
+    fn take_skipped(&self, py: Python<'_>) -> PyResult<Vec<WithoutTokens>> {
         Ok(std::mem::take(&mut self.loading.get(py)?.skipped))
     }
 
@@ -157,7 +157,7 @@ struct Collator {
 struct Collating {
     collator: VarlenCollator,
     slab: TokenSlab,
-    skipped: Vec<Skipped>,
+    skipped: Vec<WithoutTokens>,
 }
 
 #[pymethods]
@@ -211,7 +211,7 @@ impl Collator {
     }
 
     /// Returns the records skipped since the last call.
-    fn take_skipped(&self, py: Python<'_>) -> PyResult<Vec<Skipped>> {
+    fn take_skipped(&self, py: Python<'_>) -> PyResult<Vec<WithoutTokens>> {
         Ok(std::mem::take(&mut self.collating.get(py)?.skipped))
     }
 }

@@ -45,17 +45,17 @@ pub(crate) enum PlotError {
 
 /// The two formats of plots.
 #[derive(Clone, Copy)]
-enum Kind {
+enum PlotFormat {
     Svg,
     Png,
 }
 
-impl Kind {
+impl PlotFormat {
     /// Returns the format by the extension of the name.
-    fn of(path: &Path) -> Result<Kind, PlotError> {
+    fn of(path: &Path) -> Result<PlotFormat, PlotError> {
         match path.extension().and_then(|extension| extension.to_str()) {
-            Some(extension) if extension.eq_ignore_ascii_case("svg") => Ok(Kind::Svg),
-            Some(extension) if extension.eq_ignore_ascii_case("png") => Ok(Kind::Png),
+            Some(extension) if extension.eq_ignore_ascii_case("svg") => Ok(PlotFormat::Svg),
+            Some(extension) if extension.eq_ignore_ascii_case("png") => Ok(PlotFormat::Png),
             _ => Err(PlotError::Format(path.to_owned())),
         }
     }
@@ -72,7 +72,7 @@ fn register() {
 
 /// Checks that a plot can be written to a file of this name, before there is anything to draw.
 pub(crate) fn check(path: &Path, force: bool) -> Result<(), PlotError> {
-    Kind::of(path)?;
+    PlotFormat::of(path)?;
     Ok(check_free(path, force)?)
 }
 
@@ -81,13 +81,13 @@ pub(crate) fn check(path: &Path, force: bool) -> Result<(), PlotError> {
 /// The font is in the binary, so that no system font is needed.
 pub(crate) fn draw(plan: &Plan, path: &Path, force: bool) -> Result<(), PlotError> {
     register();
-    let picture = match Kind::of(path)? {
-        Kind::Svg => {
+    let picture = match PlotFormat::of(path)? {
+        PlotFormat::Svg => {
             let mut text = String::new();
             panels(plan, &SVGBackend::with_string(&mut text, SIZE).into_drawing_area())?;
             text.into_bytes()
         }
-        Kind::Png => {
+        PlotFormat::Png => {
             let mut pixels = vec![0; (SIZE.0 * SIZE.1 * 3) as usize];
             panels(plan, &BitMapBackend::with_buffer(&mut pixels, SIZE).into_drawing_area())?;
             png(&pixels).map_err(|error| PlotError::Draw(error.to_string()))?

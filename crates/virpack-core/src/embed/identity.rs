@@ -8,7 +8,7 @@ use super::EmbedOptions;
 use crate::Error;
 use crate::embedder::ModelChecksums;
 use crate::identity::{Identity, PendingIdentity};
-use crate::output::Facts;
+use crate::output::ShardFacts;
 
 /// Returns all that shapes the rows of a run: its options, its precision, its model, of files with these
 /// checksums, and the inputs. Hashing `inputs` may take a while.
@@ -55,8 +55,8 @@ pub(super) fn of_shard(
     config: &ModelConfig,
     rows: &Identity,
     about: Vec<(String, String)>,
-) -> Option<Facts> {
-    Some(Facts {
+) -> Option<ShardFacts> {
+    Some(ShardFacts {
         shard: options.shard?,
         identity: rows.without("shard"),
         hidden: options.embedder.width(config),

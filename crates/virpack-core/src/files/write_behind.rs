@@ -19,19 +19,19 @@ const AHEAD: usize = 4;
 /// rest is not written.
 pub(crate) struct WriteBehind {
     buffer: Vec<u8>,
-    file: Place,
+    file: Holder,
 }
 
 /// The holder of the file.
-enum Place {
+enum Holder {
     Here(File),
-    Thread(Writing),
+    Thread(WriterThread),
     /// A write has failed, and its error was returned.
     Lost,
 }
 
 /// The thread that holds the file.
-struct Writing {
+struct WriterThread {
     full: Sender<Vec<u8>>,
     written: Receiver<Vec<u8>>,
     thread: JoinHandle<io::Result<File>>,
@@ -40,7 +40,7 @@ struct Writing {
 impl WriteBehind {
     /// Takes a file that is written at its current position.
     pub(crate) fn new(file: File) -> Self {
-        WriteBehind { buffer: Vec::new(), file: Place::Here(file) }
+        WriteBehind { buffer: Vec::new(), file: Holder::Here(file) }
     }
 
     /// Returns the bytes that are not yet passed on. Call [`WriteBehind::added`] after appending to them.
@@ -57,20 +57,20 @@ impl WriteBehind {
     pub(crate) fn file(&mut self) -> io::Result<&mut File> {
         self.flush()?;
         match &mut self.file {
-            Place::Here(file) => Ok(file),
+            Holder::Here(file) => Ok(file),
             _ => Err(lost()),
         }
     }
 
     fn hand_on(&mut self) -> io::Result<()> {
-        if let Place::Here(_) = self.file {
-            self.file = match std::mem::replace(&mut self.file, Place::Lost) {
-                Place::Here(file) => Writing::start(file).map_or_else(Place::Here, Place::Thread),
+        if let Holder::Here(_) = self.file {
+            self.file = match std::mem::replace(&mut self.file, Holder::Lost) {
+                Holder::Here(file) => WriterThread::start(file).map_or_else(Holder::Here, Holder::Thread),
                 other => other,
             };
         }
         match &mut self.file {
-            Place::Thread(writing) => {
+            Holder::Thread(writing) => {
                 let next = writing.written.try_recv().unwrap_or_default();
                 if writing.full.send(std::mem::replace(&mut self.buffer, next)).is_err() {
                     // The thread has ended with an error.
@@ -80,11 +80,11 @@ impl WriteBehind {
                 Ok(())
             }
             // The system starts no thread.
-            Place::Here(file) => {
+            Holder::Here(file) => {
                 let written = file.write_all(&self.buffer);
                 self.end_of(written)
             }
-            Place::Lost => Err(lost()),
+            Holder::Lost => Err(lost()),
         }
     }
 
@@ -92,24 +92,24 @@ impl WriteBehind {
     fn end_of(&mut self, written: io::Result<()>) -> io::Result<()> {
         self.buffer.clear();
         if written.is_err() {
-            self.file = Place::Lost;
+            self.file = Holder::Lost;
         }
         written
     }
 
     /// Waits for the thread and takes the file from it.
     fn take_back(&mut self) -> io::Result<()> {
-        match std::mem::replace(&mut self.file, Place::Lost) {
-            Place::Thread(writing) => self.file = Place::Here(writing.end()?),
+        match std::mem::replace(&mut self.file, Holder::Lost) {
+            Holder::Thread(writing) => self.file = Holder::Here(writing.end()?),
             other => self.file = other,
         }
         Ok(())
     }
 }
 
-impl Writing {
+impl WriterThread {
     /// Starts the thread; returns the file if the system starts none.
-    fn start(file: File) -> Result<Writing, File> {
+    fn start(file: File) -> Result<WriterThread, File> {
         let (full, buffers) = bounded::<Vec<u8>>(AHEAD);
         let (used, written) = bounded(AHEAD);
         let Ok(second) = file.try_clone() else { return Err(file) };
@@ -126,7 +126,7 @@ impl Writing {
             Ok(own)
         };
         match std::thread::Builder::new().name("writing file".to_owned()).spawn(write) {
-            Ok(thread) => Ok(Writing { full, written, thread }),
+            Ok(thread) => Ok(WriterThread { full, written, thread }),
             Err(_) => Err(file),
         }
     }
@@ -150,7 +150,7 @@ impl Write for WriteBehind {
 
     fn flush(&mut self) -> io::Result<()> {
         self.take_back()?;
-        let Place::Here(file) = &mut self.file else { return Err(lost()) };
+        let Holder::Here(file) = &mut self.file else { return Err(lost()) };
         let written = file.write_all(&self.buffer);
         self.end_of(written)
     }
@@ -191,7 +191,7 @@ mod tests {
             out.added().unwrap();
             expected.extend(bytes.into_iter().chain([255]));
         }
-        assert!(matches!(out.file, Place::Thread(_)));
+        assert!(matches!(out.file, Holder::Thread(_)));
         // The beginning is filled in, and writing continues at the end.
         out.seek(SeekFrom::Start(0)).unwrap();
         out.write_all(b"head").unwrap();
@@ -206,7 +206,7 @@ mod tests {
     fn a_small_file_has_no_thread() {
         let mut out = WriteBehind::new(tempfile::tempfile().unwrap());
         out.write_all(&[1; BUFFER - 1]).unwrap();
-        assert!(matches!(out.file, Place::Here(_)));
+        assert!(matches!(out.file, Holder::Here(_)));
         assert_eq!(contents(&mut out), [1; BUFFER - 1]);
     }
 

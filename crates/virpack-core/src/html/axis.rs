@@ -21,24 +21,24 @@ pub(super) fn mark(at: f64, label: String) -> Value {
 }
 
 /// The scale of counts in a plot.
-pub(super) struct Counts {
+pub(super) struct CountScale {
     pub(super) logarithmic: bool,
     top: f64,
     marks: Vec<u64>,
 }
 
-impl Counts {
+impl CountScale {
     /// Returns a scale up to `most`, logarithmic if that is more than 200.
     pub(super) fn up_to(most: u64) -> Self {
         let most = most.max(1);
         if most > 200 {
             let top = (((most + 1) as f64).log10() * 4.0).ceil() / 4.0;
             let powers = (0..20).map(|power| 10u64.saturating_pow(power)).take_while(|mark| *mark <= most);
-            return Counts { logarithmic: true, top, marks: powers.collect() };
+            return CountScale { logarithmic: true, top, marks: powers.collect() };
         }
         let step = [1, 2, 5, 10, 20, 50].into_iter().find(|step| most <= 5 * step).unwrap_or(50);
         let steps = most.div_ceil(step);
-        Counts {
+        CountScale {
             logarithmic: false,
             top: (step * steps) as f64,
             marks: (1..=steps).map(|k| k * step).collect(),
@@ -121,10 +121,10 @@ mod tests {
 
     #[test]
     fn counts_are_logarithmic_from_200_on() {
-        let few = Counts::up_to(7);
+        let few = CountScale::up_to(7);
         assert_eq!(labels(&few.ticks()), ["0", "2", "4", "6", "8"]);
         assert_eq!((few.height(8), few.logarithmic), (100.0, false));
-        let many = Counts::up_to(23_000);
+        let many = CountScale::up_to(23_000);
         assert_eq!(labels(&many.ticks()), ["0", "1", "10", "100", "1,000", "10,000"]);
         assert!(many.logarithmic && many.height(23_000) <= 100.0 && many.height(0) == 0.0);
     }

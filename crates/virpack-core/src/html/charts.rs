@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use minijinja::{Value, context};
 
-use super::axis::{Counts, in_bases, length_ticks, score_ticks, two};
+use super::axis::{CountScale, in_bases, length_ticks, score_ticks, two};
 use super::record::CALLS;
 
 /// Bins of scores: 0, 0.001, ..., 1.
@@ -24,7 +24,7 @@ pub(super) struct Bar {
 
 /// Returns a histogram of bars of equal width, with `x_ticks` as the marks across.
 pub(super) fn histogram(bars: &[Bar], x_ticks: Vec<Value>, cut: Option<f64>) -> Value {
-    let counts = Counts::up_to(bars.iter().map(|bar| bar.records).max().unwrap_or(0));
+    let counts = CountScale::up_to(bars.iter().map(|bar| bar.records).max().unwrap_or(0));
     let width = 100.0 / bars.len() as f64;
     let shape = |(i, bar): (usize, &Bar)| {
         let height = counts.height(bar.records);
@@ -43,7 +43,7 @@ pub(super) fn histogram(bars: &[Bar], x_ticks: Vec<Value>, cut: Option<f64>) -> 
 
 /// Counts records and bases by score, and by length and score, in bins that do not depend on later records.
 #[derive(Debug)]
-pub(super) struct Plots {
+pub(super) struct PlotCounts {
     /// Records with a score in each of the [`SCORES`] bins.
     pub(super) records: Vec<u64>,
     /// Their bases.
@@ -65,10 +65,10 @@ struct Dot {
     call: usize,
 }
 
-impl Plots {
+impl PlotCounts {
     pub(super) fn new() -> Self {
         let zeros = vec![0; SCORES];
-        Plots {
+        PlotCounts {
             records: zeros.clone(),
             bases: zeros,
             cells: BTreeMap::new(),
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn every_judged_record_is_in_a_bar_and_a_dot() {
-        let mut plots = Plots::new();
+        let mut plots = PlotCounts::new();
         for (length, whole) in [(500, 0), (1_000, 199), (1_000, 200), (0, 9_999), (70_000, 10_000)] {
             plots.add(|| "a".into(), length, whole as f64 / 10_000.0, whole, 0);
         }
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn many_records_become_tiles() {
-        let mut plots = Plots::new();
+        let mut plots = PlotCounts::new();
         for i in 0..2_001 {
             plots.add(|| "a".into(), 400 + i % 100, i as f64 / 2_000.0, (i * 5) as i64, (i % 3) as usize);
         }

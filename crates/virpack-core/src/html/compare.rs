@@ -7,7 +7,7 @@ use serde_json::{Map, Value as Json};
 
 use super::HtmlError;
 use super::assets::{Data, render};
-use super::facts::Facts;
+use super::facts::RunFacts;
 use super::summary::Summary;
 
 /// A run in a comparison.
@@ -33,7 +33,7 @@ pub(crate) fn compare_page(version: &str, runs: &[ComparedRun<'_>]) -> Result<St
     let (mut models, mut lines) = (BTreeSet::new(), BTreeSet::new());
     let mut values = Vec::new();
     for run in runs {
-        let facts = Facts(run.run);
+        let facts = RunFacts(run.run);
         let model = facts.model_name()?;
         models.insert(model);
         lines.insert(format!("{}", run.viral));

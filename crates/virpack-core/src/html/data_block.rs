@@ -7,9 +7,9 @@ use base64::engine::general_purpose::STANDARD;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use super::charts::Plots;
+use super::charts::PlotCounts;
 use super::rates::Rates;
-use super::rows::{MOST_ROWS, Row, Rows};
+use super::rows::{MOST_ROWS, TableRow, TableRows};
 use super::summary::Count;
 
 /// The contents of a data block.
@@ -19,7 +19,7 @@ pub(super) struct Contents<'a> {
     pub(super) called: Count,
     pub(super) viral: f64,
     pub(super) uncertain: f64,
-    pub(super) plots: &'a Plots,
+    pub(super) plots: &'a PlotCounts,
     pub(super) rates: Option<&'a Rates>,
     pub(super) has_fdr: bool,
     /// The names of the inputs, if there are several.
@@ -28,7 +28,7 @@ pub(super) struct Contents<'a> {
 
 /// Returns the block of as many rows as fit into `most` bytes. To make them fit, it drops first the
 /// descriptions of all but the `detailed` best rows, and then the rows with the lowest scores.
-pub(super) fn pack(contents: &Contents<'_>, mut rows: Rows, detailed: usize, most: usize) -> String {
+pub(super) fn pack(contents: &Contents<'_>, mut rows: TableRows, detailed: usize, most: usize) -> String {
     rows.keep(MOST_ROWS);
     let mut is_described = true;
     loop {
@@ -61,7 +61,7 @@ macro_rules! json {
 }
 
 impl Contents<'_> {
-    fn json(&self, rows: &Rows) -> String {
+    fn json(&self, rows: &TableRows) -> String {
         let Contents { totals, called, viral, uncertain, plots, .. } = self;
         let rates = |rates: &Rates| {
             let five = |shares: &[f64]| shares.iter().map(|x| (x * 1e5).round() / 1e5).collect::<Vec<_>>();
@@ -86,12 +86,12 @@ impl Contents<'_> {
         )
     }
 
-    fn rows(&self, rows: &Rows) -> String {
+    fn rows(&self, rows: &TableRows) -> String {
         let is_whole = rows.rows.len() as u64 == rows.total;
         let rows = &rows.rows;
-        let column = |value: fn(&Row) -> i64| json!(rows.iter().map(value).collect::<Vec<_>>());
-        let lines = |text: fn(&Row) -> &str| json!(rows.iter().map(text).collect::<Vec<_>>().join("\n"));
-        let letters = |letter: fn(&Row) -> char| json!(rows.iter().map(letter).collect::<String>());
+        let column = |value: fn(&TableRow) -> i64| json!(rows.iter().map(value).collect::<Vec<_>>());
+        let lines = |text: fn(&TableRow) -> &str| json!(rows.iter().map(text).collect::<Vec<_>>().join("\n"));
+        let letters = |letter: fn(&TableRow) -> char| json!(rows.iter().map(letter).collect::<String>());
         let null = || "null".to_owned();
         let has_sources = !self.sources.is_empty();
         let columns = [

@@ -11,7 +11,7 @@ use super::HtmlError;
 use super::assets::{Data, render};
 use super::axis::{length_ticks, two, value_ticks};
 use super::charts::{BARS, Bar, histogram};
-use super::facts::{Facts, file_name};
+use super::facts::{RunFacts, file_name};
 use super::pca::components;
 use super::record::cut;
 use super::tracks::ID_LETTERS;
@@ -127,7 +127,7 @@ impl EmbedPageBuilder {
     /// # Errors
     /// If `run` lacks a value that every run of `embed` has.
     pub(crate) fn finish(self, run: &Map<String, Json>) -> Result<String, HtmlError> {
-        let facts = Facts(run);
+        let facts = RunFacts(run);
         let max_length = facts.count("options.max_length");
         let devices = facts.find("devices").and_then(Json::as_array).map_or(&[][..], Vec::as_slice);
         let devices = devices.iter().filter_map(|device| device["device"].as_str());

@@ -7,9 +7,9 @@ use super::HtmlError;
 
 /// A run's `run.json`.
 #[derive(Clone, Copy)]
-pub(super) struct Facts<'a>(pub(super) &'a Map<String, Json>);
+pub(super) struct RunFacts<'a>(pub(super) &'a Map<String, Json>);
 
-impl<'a> Facts<'a> {
+impl<'a> RunFacts<'a> {
     /// Returns the value at a path of names, unless it is missing or null.
     pub(super) fn find(&self, path: &str) -> Option<&'a Json> {
         let mut names = path.split('.');
@@ -140,7 +140,7 @@ mod tests {
         let title = |paths: &[&str]| {
             let inputs: Vec<_> = paths.iter().map(|path| json!({"path": path})).collect();
             let run = json!({"inputs": inputs});
-            Facts(run.as_object().unwrap()).title()
+            RunFacts(run.as_object().unwrap()).title()
         };
         assert_eq!(title(&["-"]), "standard input");
         assert_eq!(title(&["a/b.fasta"]), "b.fasta");
@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn a_fact_that_is_missing_is_named() {
         let run = json!({"models": {"name": null, "classifier": "x/virnucpro.pth"}, "options": {}});
-        let facts = Facts(run.as_object().unwrap());
+        let facts = RunFacts(run.as_object().unwrap());
         assert_eq!(facts.model_name().unwrap(), "virnucpro.pth");
         assert_eq!(facts.model(false).unwrap_err().to_string(), "run.json lacks `options.length`");
     }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::HtmlError;
-use super::facts::{Facts, file_name};
+use super::facts::{RunFacts, file_name};
 use super::page::PageOptions;
 use super::record::CALLS;
 use super::summary::Summary;
@@ -13,7 +13,11 @@ const COLOURS: [&str; 4] = ["#c4491a", "#dfa21b", "#2d6ca6", "#b3b7bc"];
 
 /// Returns custom content for MultiQC 1.35. It joins the maps of files with one id, so that `data` is not a
 /// list.
-pub(super) fn file(facts: Facts<'_>, options: &PageOptions, summary: &Summary) -> Result<String, HtmlError> {
+pub(super) fn file(
+    facts: RunFacts<'_>,
+    options: &PageOptions,
+    summary: &Summary,
+) -> Result<String, HtmlError> {
     let category = |(call, colour): (&str, &str)| {
         let name = if call == "unjudged" { "not judged" } else { call };
         (call.to_owned(), json!({"name": name, "color": colour}))
@@ -43,7 +47,7 @@ pub(super) fn file(facts: Facts<'_>, options: &PageOptions, summary: &Summary) -
 
 /// Returns the input's file name without its extension, or with several inputs the name of the run
 /// directory.
-fn sample(facts: Facts<'_>, options: &PageOptions) -> String {
+fn sample(facts: RunFacts<'_>, options: &PageOptions) -> String {
     let inputs = facts.inputs();
     let name = match inputs.as_slice() {
         [one] => {
@@ -69,7 +73,7 @@ mod tests {
         let run = json!({"inputs": [{"path": "a/soil <1>.fasta.gz"}]});
         let calls = [4, 3, 2, 1].map(|records| Count { records, bases: 0 });
         let summary = Summary { calls, best: None };
-        let text = file(Facts(run.as_object().unwrap()), &PageOptions::new(0.7, 0.5), &summary).unwrap();
+        let text = file(RunFacts(run.as_object().unwrap()), &PageOptions::new(0.7, 0.5), &summary).unwrap();
         let file: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(
             file["data"],
@@ -85,6 +89,6 @@ mod tests {
     #[test]
     fn several_inputs_have_the_name_of_the_run() {
         let run = json!({"inputs": [{"path": "a"}, {"path": "b"}], "output": "runs/soil/"});
-        assert_eq!(sample(Facts(run.as_object().unwrap()), &PageOptions::new(0.7, 0.5)), "soil");
+        assert_eq!(sample(RunFacts(run.as_object().unwrap()), &PageOptions::new(0.7, 0.5)), "soil");
     }
 }

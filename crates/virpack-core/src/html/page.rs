@@ -7,14 +7,14 @@ use serde_json::{Map, Value as Json};
 
 use super::assets::{Data, render};
 use super::best::{Best, Rank};
-use super::charts::Plots;
+use super::charts::PlotCounts;
 use super::data_block::{Contents, pack};
-use super::facts::Facts;
+use super::facts::RunFacts;
 use super::rates::Rates;
 use super::record::{CALLS, PageRecord, cut, place};
-use super::rows::{Row, Rows, evidence, whole};
+use super::rows::{TableRow, TableRows, evidence, whole};
 use super::summary::{BestRecord, Count, Summary};
-use super::tracks::{DESCRIPTION_LETTERS, ID_LETTERS, Track, spark, track};
+use super::tracks::{DESCRIPTION_LETTERS, DrawnTrack, ID_LETTERS, spark, track};
 use super::{HtmlError, multiqc};
 use crate::verdict::RegionKind;
 
@@ -66,13 +66,13 @@ pub(crate) struct Page {
 #[derive(Debug)]
 pub(crate) struct PageBuilder {
     options: PageOptions,
-    rows: Rows,
-    plots: Plots,
+    rows: TableRows,
+    plots: PlotCounts,
     calls: [Count; 4],
     sources: Vec<String>,
     source_places: HashMap<String, usize>,
     detailed: Best<Detailed>,
-    tracks: Best<Track>,
+    tracks: Best<DrawnTrack>,
     proviruses: Best<Value>,
     reasons: BTreeMap<String, Reason>,
     chunks: Chunks,
@@ -108,8 +108,8 @@ impl PageBuilder {
         let most = options.detailed.max(1);
         PageBuilder {
             options,
-            rows: Rows::new(),
-            plots: Plots::new(),
+            rows: TableRows::new(),
+            plots: PlotCounts::new(),
             calls: [Count::default(); 4],
             sources: Vec::new(),
             source_places: HashMap::new(),
@@ -128,7 +128,7 @@ impl PageBuilder {
         let record = &PageRecord { score: finite(record.score), fdr: finite(record.fdr), ..record.clone() };
         let index = self.rows.total;
         let source = self.source(record.source);
-        self.rows.add(Row::new(index, record, source));
+        self.rows.add(TableRow::new(index, record, source));
         let count = &mut self.calls[place(record.call)];
         count.records += 1;
         count.bases += record.length;
@@ -166,7 +166,7 @@ impl PageBuilder {
     /// # Errors
     /// If `run` lacks a value that every run has.
     pub(crate) fn finish(self, run: &Map<String, Json>, rates: Option<&Rates>) -> Result<Page, HtmlError> {
-        let facts = Facts(run);
+        let facts = RunFacts(run);
         let summary = self.summary();
         let context = self.context(facts, &summary, rates)?;
         // The page without its data leaves the remaining bytes for them.
@@ -200,7 +200,7 @@ impl PageBuilder {
 
     fn context(
         &self,
-        facts: Facts<'_>,
+        facts: RunFacts<'_>,
         summary: &Summary,
         rates: Option<&Rates>,
     ) -> Result<Value, HtmlError> {
@@ -239,9 +239,9 @@ impl PageBuilder {
     }
 
     /// Returns the best tracks: as many as fit, and at least one.
-    fn shown_tracks(&self) -> Vec<&Track> {
+    fn shown_tracks(&self) -> Vec<&DrawnTrack> {
         let mut bytes = 0;
-        let fits = |track: &&Track| {
+        let fits = |track: &&DrawnTrack| {
             let is_first = bytes == 0;
             bytes += track.bytes;
             is_first || bytes <= MOST_TRACKS

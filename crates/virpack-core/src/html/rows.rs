@@ -11,7 +11,7 @@ const DESCRIPTION: usize = 80;
 
 /// A record in the table.
 #[derive(Clone, Debug)]
-pub(super) struct Row {
+pub(super) struct TableRow {
     pub(super) rank: Rank,
     pub(super) index: u64,
     pub(super) id: Box<str>,
@@ -29,11 +29,11 @@ pub(super) struct Row {
     pub(super) source: usize,
 }
 
-impl Row {
+impl TableRow {
     /// `source` is the number of the record's input.
     pub(super) fn new(index: u64, record: &PageRecord<'_>, source: usize) -> Self {
         let letters: String = record.description.chars().take(DESCRIPTION).collect();
-        Row {
+        TableRow {
             rank: Rank::new(record.score, record.length, index),
             index,
             id: cut(record.id, ID_LETTERS).into(),
@@ -69,18 +69,18 @@ pub(super) fn evidence(record: &PageRecord<'_>) -> (&'static str, char) {
 
 /// All rows, or the best of them in the order of the input.
 #[derive(Debug)]
-pub(super) struct Rows {
-    pub(super) rows: Vec<Row>,
+pub(super) struct TableRows {
+    pub(super) rows: Vec<TableRow>,
     /// Records of the run.
     pub(super) total: u64,
 }
 
-impl Rows {
+impl TableRows {
     pub(super) fn new() -> Self {
-        Rows { rows: Vec::new(), total: 0 }
+        TableRows { rows: Vec::new(), total: 0 }
     }
 
-    pub(super) fn add(&mut self, row: Row) {
+    pub(super) fn add(&mut self, row: TableRow) {
         self.total += 1;
         self.rows.push(row);
         if self.rows.len() == 2 * MOST_ROWS {
@@ -117,9 +117,9 @@ impl Rows {
 mod tests {
     use super::*;
 
-    fn row(index: u64, score: Option<f64>) -> Row {
+    fn row(index: u64, score: Option<f64>) -> TableRow {
         let record = PageRecord { id: "a", description: "text", score, ..PageRecord::default() };
-        Row::new(index, &record, 0)
+        TableRow::new(index, &record, 0)
     }
 
     #[test]
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_and_the_best_stay_in_the_order_of_the_input() {
-        let mut rows = Rows::new();
+        let mut rows = TableRows::new();
         for i in 0..2 * MOST_ROWS as u64 + 10 {
             rows.add(row(i, (i % 2 == 1).then_some(0.5)));
             assert!(rows.rows.len() < 2 * MOST_ROWS);

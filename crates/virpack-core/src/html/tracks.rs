@@ -40,7 +40,7 @@ pub(super) fn spark(chunks: &[PageChunk<'_>]) -> Option<(String, String)> {
 
 /// A track, ready for the template.
 #[derive(Debug)]
-pub(super) struct Track {
+pub(super) struct DrawnTrack {
     pub(super) record: u64,
     pub(super) value: Value,
     /// About how many bytes of the page it takes.
@@ -48,7 +48,7 @@ pub(super) struct Track {
 }
 
 /// Returns the track of a judged record.
-pub(super) fn track(index: u64, record: &PageRecord<'_>) -> Track {
+pub(super) fn track(index: u64, record: &PageRecord<'_>) -> DrawnTrack {
     let along = Along { length: record.length.max(1) as f64 };
     let per = record.chunks.len().div_ceil(POINTS).max(1);
     let Paths { raw, smooth, band } = along.scores(record.chunks, per);
@@ -73,7 +73,7 @@ pub(super) fn track(index: u64, record: &PageRecord<'_>) -> Track {
         regions_more => record.regions.len() - regions.len(), regions => regions, frames => frames,
         ticks => position_ticks(record.length),
     };
-    Track { record: index, value, bytes }
+    DrawnTrack { record: index, value, bytes }
 }
 
 /// Coordinates along a record, in boxes 1000 wide.

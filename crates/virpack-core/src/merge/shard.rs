@@ -9,7 +9,7 @@ use sha2::Digest;
 use super::MergeProblem;
 use crate::files::HashingReader;
 use crate::output::{
-    ANY_SHARD_MAGIC, Entry, Facts, SHARD_END as END, SHARD_MAGIC as MAGIC, SHARD_SUM as SUM,
+    ANY_SHARD_MAGIC, Entry, SHARD_END as END, SHARD_MAGIC as MAGIC, SHARD_SUM as SUM, ShardFacts,
 };
 use virpack_model::guarded;
 
@@ -20,7 +20,7 @@ const FACTS: u64 = 64 << 20;
 /// A shard that is read from front to back.
 pub(super) struct OpenShard {
     pub(super) path: PathBuf,
-    pub(super) facts: Facts,
+    pub(super) facts: ShardFacts,
     /// The file without the hash at its end.
     file: BufReader<HashingReader<Take<File>>>,
     /// Bytes of the remaining entries.
@@ -51,7 +51,7 @@ impl OpenShard {
         let mut file = BufReader::with_capacity(BUFFER, summed);
         let mut facts = vec![0; start.len() + length as usize];
         file.read_exact(&mut facts).map_err(read)?;
-        let facts = Facts::of_json(&facts[start.len()..]).ok_or_else(damaged)?;
+        let facts = ShardFacts::of_json(&facts[start.len()..]).ok_or_else(damaged)?;
         Ok(OpenShard { path: path.to_path_buf(), facts, file, left })
     }
 
@@ -93,7 +93,7 @@ impl OpenShard {
 
     /// Returns whether an entry can be that of `record`.
     fn fits(&self, entry: &Entry, record: u64) -> bool {
-        let Facts { hidden, residues, ref sources, .. } = self.facts;
+        let ShardFacts { hidden, residues, ref sources, .. } = self.facts;
         let (source, has_its_rows) = match entry {
             Entry::Row(row, values) if residues => (row.source, !values.is_empty()),
             Entry::Row(row, values) => (row.source, values.len() == hidden),

@@ -19,7 +19,7 @@ use arrow_schema::{ArrowError, Field, SchemaRef};
 use half::f16;
 
 use super::destination::Destination;
-use super::{Layout, OutputDtype, OutputError, OutputProblem, Row, Table, schema};
+use super::{Layout, OutputDtype, OutputError, OutputProblem, Row, RowWriter, schema};
 use crate::files::StagedFiles;
 
 /// Bytes of float32 values in a batch; the last record may exceed it.
@@ -85,7 +85,7 @@ impl Arrow {
     }
 }
 
-impl Table for Arrow {
+impl RowWriter for Arrow {
     fn write(&mut self, row: &Row, source: &str, values: &[f32]) -> Result<(), OutputError> {
         let batch = &mut self.batch;
         batch.rows.push(row.clone());

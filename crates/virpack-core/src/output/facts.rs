@@ -7,7 +7,7 @@ use crate::identity::{Identity, IdentityDifference};
 
 /// The facts that a shard holds about itself and its run.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Facts {
+pub(crate) struct ShardFacts {
     pub(crate) shard: Shard,
     /// Everything that shapes the rows.
     pub(crate) identity: Identity,
@@ -21,10 +21,10 @@ pub(crate) struct Facts {
     pub(crate) about: Vec<(String, String)>,
 }
 
-impl Facts {
+impl ShardFacts {
     /// Returns what differs from another shard of the same run.
-    pub(crate) fn differences(&self, other: &Facts) -> Vec<IdentityDifference> {
-        let all = |facts: &Facts| {
+    pub(crate) fn differences(&self, other: &ShardFacts) -> Vec<IdentityDifference> {
+        let all = |facts: &ShardFacts| {
             let mut all = facts.identity.clone();
             all.set("shards", facts.shard.of());
             all
@@ -45,8 +45,8 @@ impl Facts {
         value.to_string()
     }
 
-    /// Parses the result of [`Facts::to_json`]; returns `None` for anything else.
-    pub(crate) fn of_json(text: &[u8]) -> Option<Facts> {
+    /// Parses the result of [`ShardFacts::to_json`]; returns `None` for anything else.
+    pub(crate) fn of_json(text: &[u8]) -> Option<ShardFacts> {
         let value: Value = serde_json::from_slice(text).ok()?;
         let texts = |value: &Value| -> Option<Vec<String>> {
             value.as_array()?.iter().map(|text| Some(text.as_str()?.to_owned())).collect()
@@ -55,7 +55,7 @@ impl Facts {
             let [name, value] = <[String; 2]>::try_from(texts(pair)?).ok()?;
             Some((name, value))
         });
-        Some(Facts {
+        Some(ShardFacts {
             shard: value.get("shard")?.as_str()?.parse().ok()?,
             identity: Identity::of_json(value.get("run")?)?,
             hidden: usize::try_from(value.get("hidden")?.as_u64()?).ok().filter(|hidden| *hidden > 0)?,

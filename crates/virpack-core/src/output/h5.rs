@@ -24,7 +24,7 @@ use self::header::{Datatype, ObjectHeader};
 use self::heap::Heap;
 use self::object::Objects;
 use self::records::Records;
-use super::{Layout, OutputDtype, OutputError, Row, Table};
+use super::{Layout, OutputDtype, OutputError, Row, RowWriter};
 use crate::files::StagedFiles;
 
 /// Bytes of embeddings that are written, and read, at once.
@@ -130,7 +130,7 @@ impl H5 {
     }
 }
 
-impl Table for H5 {
+impl RowWriter for H5 {
     fn write(&mut self, row: &Row, _: &str, values: &[f32]) -> Result<(), OutputError> {
         self.bytes.clear();
         self.layout.dtype.encode(row, values, &mut self.bytes)?;

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use super::destination::is_stdout;
 use super::records::RecordTable;
-use super::{Layout, OutputDtype, OutputError, OutputProblem, Row, Table};
+use super::{Layout, OutputDtype, OutputError, OutputProblem, Row, RowWriter};
 use crate::files::PendingFile;
 use crate::files::scratch;
 use crate::files::{StagedFiles, WriteBehind};
@@ -21,14 +21,14 @@ const HEADER: usize = 128;
 
 /// The writer of a `.npy` file.
 pub(super) struct Npy {
-    place: Place,
+    place: ArrayFile,
     out: WriteBehind,
     layout: Layout,
     rows: u64,
 }
 
 /// The destination of the file.
-enum Place {
+enum ArrayFile {
     /// A named file, with its table of records.
     Named(PendingFile, RecordTable),
     /// Standard output, which gets the bytes of an unnamed file.
@@ -39,11 +39,11 @@ impl Npy {
     /// Opens the file and its table of records.
     pub(super) fn create(target: &Path, layout: Layout) -> Result<Npy, OutputError> {
         let (place, file) = if is_stdout(target) {
-            (Place::Stdout, scratch::create()?)
+            (ArrayFile::Stdout, scratch::create()?)
         } else {
             let records = RecordTable::create(target, &layout)?;
             let (pending, file) = PendingFile::create(target)?;
-            (Place::Named(pending, records), file)
+            (ArrayFile::Named(pending, records), file)
         };
         let mut out = WriteBehind::new(file);
         out.write_all(&header(0, &layout)).map_err(|error| place.failed(error))?;
@@ -51,21 +51,21 @@ impl Npy {
     }
 }
 
-impl Place {
+impl ArrayFile {
     /// Converts an error of the system while the file was being written.
     fn failed(&self, source: io::Error) -> OutputError {
         match self {
-            Place::Named(pending, _) => OutputError::write(pending.target())(source),
-            Place::Stdout => scratch::failed(source).into(),
+            ArrayFile::Named(pending, _) => OutputError::write(pending.target())(source),
+            ArrayFile::Stdout => scratch::failed(source).into(),
         }
     }
 }
 
-impl Table for Npy {
+impl RowWriter for Npy {
     fn write(&mut self, row: &Row, source: &str, values: &[f32]) -> Result<(), OutputError> {
         let start = self.out.buffer().len();
         self.layout.dtype.encode(row, values, self.out.buffer())?;
-        if let Place::Named(_, records) = &mut self.place
+        if let ArrayFile::Named(_, records) = &mut self.place
             && let Err(error) = records.add(row, source)
         {
             self.out.buffer().truncate(start);
@@ -84,13 +84,13 @@ impl Table for Npy {
         };
         fill_in().map_err(|error| place.failed(error))?;
         match place {
-            Place::Named(pending, records) => {
+            ArrayFile::Named(pending, records) => {
                 let synced = out.file().and_then(|file| file.sync_all());
                 synced.map_err(OutputError::write(pending.target()))?;
                 let sides = records.finish()?.into_iter().collect();
                 Ok(Some(StagedFiles { main: pending, sides }))
             }
-            Place::Stdout => send(out.file().map_err(scratch::failed)?).map(|()| None),
+            ArrayFile::Stdout => send(out.file().map_err(scratch::failed)?).map(|()| None),
         }
     }
 }

@@ -20,7 +20,7 @@ use parquet::schema::parser::parse_message_type;
 use parquet::schema::types::ColumnPath;
 
 use super::parquet_columns::{failed, required, too_few_columns};
-use super::{Layout, OutputDtype, OutputError, Row, Table, schema};
+use super::{Layout, OutputDtype, OutputError, Row, RowWriter, schema};
 use crate::files::PendingFile;
 use crate::files::StagedFiles;
 
@@ -36,13 +36,13 @@ pub(super) struct Parquet {
     pending: PendingFile,
     out: SerializedFileWriter<File>,
     layout: Layout,
-    group: Group,
+    group: UnwrittenGroup,
     levels: Levels,
 }
 
 /// The columns of the row group being filled.
 #[derive(Default)]
-struct Group {
+struct UnwrittenGroup {
     rows: Vec<Row>,
     source: Vec<ByteArray>,
     /// Number of values of each row.
@@ -67,7 +67,7 @@ impl Parquet {
         let schema = parse_message_type(&message_type(&layout)).map_err(failed(target))?;
         let properties = Arc::new(properties(&layout).map_err(failed(target))?);
         let out = SerializedFileWriter::new(file, Arc::new(schema), properties).map_err(failed(target))?;
-        Ok(Parquet { pending, out, layout, group: Group::default(), levels: Levels::default() })
+        Ok(Parquet { pending, out, layout, group: UnwrittenGroup::default(), levels: Levels::default() })
     }
 
     fn close_group(&mut self) -> Result<(), OutputError> {
@@ -80,7 +80,7 @@ impl Parquet {
     }
 
     fn encode_group(&mut self) -> Result<(), ParquetError> {
-        let Group { rows, source, counts, single, half } = &mut self.group;
+        let UnwrittenGroup { rows, source, counts, single, half } = &mut self.group;
         let mut out = self.out.next_row_group()?;
         let ids: Vec<_> = rows.iter().map(|row| ByteArray::from(&*row.id)).collect();
         required::<ByteArrayType>(&mut out, &ids)?;
@@ -115,7 +115,7 @@ impl Parquet {
     }
 }
 
-impl Table for Parquet {
+impl RowWriter for Parquet {
     fn write(&mut self, row: &Row, source: &str, values: &[f32]) -> Result<(), OutputError> {
         let group = &mut self.group;
         group.rows.push(row.clone());
@@ -142,7 +142,7 @@ impl Table for Parquet {
     }
 }
 
-impl Group {
+impl UnwrittenGroup {
     /// Empties the columns and keeps their memory.
     fn clear(&mut self) {
         self.rows.clear();

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::parquet::Parquet;
-use super::{Layout, OutputError, OutputOptions, Row, Table};
+use super::{Layout, OutputError, OutputOptions, Row, RowWriter};
 use crate::files::{PendingFile, StagedFiles};
 
 /// The writer of a part's file.

@@ -23,12 +23,12 @@ pub(crate) struct PartRows {
     has_sources: bool,
     dtype: OutputDtype,
     next_group: usize,
-    group: Group,
+    group: ReadGroup,
 }
 
 /// The row group being read.
 #[derive(Default)]
-struct Group {
+struct ReadGroup {
     rows: IntoIter<(ByteArray, i64, bool, i64, i64)>,
     /// Number of values of each row.
     counts: IntoIter<usize>,
@@ -54,7 +54,7 @@ impl PartRows {
             has_sources: options.sources.len() > 1,
             dtype: options.dtype,
             next_group: 0,
-            group: Group::default(),
+            group: ReadGroup::default(),
         })
     }
 
@@ -81,7 +81,7 @@ impl PartRows {
         Ok(Some((row, values)))
     }
 
-    fn read_group(&self) -> Result<Group, ParquetError> {
+    fn read_group(&self) -> Result<ReadGroup, ParquetError> {
         let group = self.file.get_row_group(self.next_group)?;
         let rows = usize::try_from(group.metadata().num_rows()).unwrap_or(0);
         let behind = usize::from(self.has_sources);
@@ -107,7 +107,7 @@ impl PartRows {
         let columns = columns
             .map(|((((id, length), truncated), unknown), gaps)| (id, length, truncated, unknown, gaps));
         let rows = columns.collect::<Vec<_>>().into_iter();
-        Ok(Group { rows, counts: counts.into_iter(), values, done: 0 })
+        Ok(ReadGroup { rows, counts: counts.into_iter(), values, done: 0 })
     }
 }
 

@@ -12,7 +12,7 @@ use self::index::index;
 pub(super) use self::index::{older, shard_path};
 use self::shard::Shard;
 use super::records::RecordTable;
-use super::{Layout, OutputDtype, OutputError, Row, Table};
+use super::{Layout, OutputDtype, OutputError, Row, RowWriter};
 use crate::files::PendingFile;
 use crate::files::StagedFiles;
 
@@ -57,7 +57,7 @@ impl Safetensors {
     }
 }
 
-impl Table for Safetensors {
+impl RowWriter for Safetensors {
     fn write(&mut self, row: &Row, source: &str, values: &[f32]) -> Result<(), OutputError> {
         self.records.add(row, source)?;
         self.bytes.clear();

@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 use virpack_seq::SkippedRecord;
 
 use super::entry::encode;
-use super::{OutputError, Row, Table, Turn};
+use super::{OutputError, Row, RowWriter, Turn};
 use crate::files::PendingFile;
 use crate::files::StagedFiles;
 
@@ -69,7 +69,7 @@ impl ShardFile {
     }
 }
 
-impl Table for ShardFile {
+impl RowWriter for ShardFile {
     fn write(&mut self, row: &Row, _: &str, values: &[f32]) -> Result<(), OutputError> {
         self.entry(&Turn::Row(row, values))
     }

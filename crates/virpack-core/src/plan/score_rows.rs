@@ -37,9 +37,9 @@ pub(super) struct ScoreRows {
     file: SerializedFileReader<File>,
     has_sources: bool,
     next_group: usize,
-    rows: IntoIter<Row>,
+    rows: IntoIter<ScoreRow>,
     /// The first row that was not returned yet.
-    first: Option<Row>,
+    first: Option<ScoreRow>,
 }
 
 /// The chunks of a record, or the finding that they belong to another record.
@@ -51,7 +51,7 @@ pub(super) enum RecordScores {
 }
 
 #[derive(Clone)]
-struct Row {
+struct ScoreRow {
     record: u64,
     id: ByteArray,
     length: u64,
@@ -112,7 +112,7 @@ impl ScoreRows {
     }
 
     /// Returns the next row, if it belongs to the record of this number.
-    fn next_of(&mut self, record: u64) -> Result<Option<Row>, OutputError> {
+    fn next_of(&mut self, record: u64) -> Result<Option<ScoreRow>, OutputError> {
         self.fill()?;
         Ok(self.first.take_if(|row| row.record == record))
     }
@@ -133,7 +133,7 @@ impl ScoreRows {
         Ok(())
     }
 
-    fn read_group(&self) -> Result<Vec<Row>, ParquetError> {
+    fn read_group(&self) -> Result<Vec<ScoreRow>, ParquetError> {
         let group = self.file.get_row_group(self.next_group)?;
         let rows = usize::try_from(group.metadata().num_rows()).unwrap_or(0);
         let behind = 2 + usize::from(self.has_sources);
@@ -163,7 +163,7 @@ impl ScoreRows {
                 }
             };
             let scores = scores[0][i].zip(scores[1][i]).map(|(other, virus)| Scores { other, virus });
-            Some(Row {
+            Some(ScoreRow {
                 record: u64::try_from(records[i]?).ok()?,
                 id: ids[i].clone()?,
                 length: u64::try_from(lengths[i]?).ok()?,
@@ -180,7 +180,7 @@ impl ScoreRows {
     }
 }
 
-impl Row {
+impl ScoreRow {
     fn is_of(&self, record: &Record, is_numbered: bool) -> bool {
         let rest = record.id.as_bytes().strip_prefix(self.id.data());
         let is_id = rest.is_some_and(|rest| rest.is_empty() || is_numbered && rest.starts_with(b"_"));

@@ -2,7 +2,7 @@
 
 use virpack_seq::frames::Pair;
 
-use super::features::{Features, Rows};
+use super::features::{FeatureRows, Features};
 use super::{BundleProblem, PredictOptions};
 use crate::Error;
 use crate::calls::Scores;
@@ -45,7 +45,7 @@ impl Classifiers {
     }
 
     /// Returns the scores of rows of frames, and of rows of whole chunks.
-    pub(super) fn scores(&self, rows: &Rows) -> Result<[Vec<Scores>; 2], Error> {
+    pub(super) fn scores(&self, rows: &FeatureRows) -> Result<[Vec<Scores>; 2], Error> {
         let scores = |classifier: &Classifier, features: &[f32]| -> Result<Vec<_>, Error> {
             Ok(classifier.scores(features)?.into_iter().map(Scores::of_classes).collect())
         };

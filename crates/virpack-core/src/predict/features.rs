@@ -28,14 +28,14 @@ const FACTS: usize = 4;
 
 /// The rows of chunks, as classifiers take them.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct Rows {
+pub(super) struct FeatureRows {
     /// Rows of open frames.
     pub(super) frames: Vec<f32>,
     /// Rows of chunks without an open frame.
     pub(super) whole: Vec<f32>,
 }
 
-impl Rows {
+impl FeatureRows {
     /// Removes all rows and keeps their memory.
     pub(super) fn clear(&mut self) {
         self.frames.clear();
@@ -164,7 +164,7 @@ impl Features {
     }
 
     /// Appends the rows of a chunk, given its embeddings in the order of [`Features::sequences`].
-    pub(super) fn add_rows(self, facts: &ChunkFacts, embeddings: &[Embedding], rows: &mut Rows) {
+    pub(super) fn add_rows(self, facts: &ChunkFacts, embeddings: &[Embedding], rows: &mut FeatureRows) {
         let rows = if facts.frames == 0 { &mut rows.whole } else { &mut rows.frames };
         match (self, facts.whole) {
             (Features::Joint { widths }, WholeFacts::SixFrames { codons, is_partial, gc }) => {
@@ -256,7 +256,7 @@ mod tests {
         Chunk { number: 0, bases: 0..3, frames, whole, oldest: Pair::default() }
     }
 
-    fn rows(features: Features, chunk: &Chunk) -> Rows {
+    fn rows(features: Features, chunk: &Chunk) -> FeatureRows {
         let nucleotides = [[1.0, -1.0], [3.0, -3.0], [2.0, -5.0]];
         let embedding = |(alphabet, number)| -> Embedding {
             match alphabet {
@@ -266,7 +266,7 @@ mod tests {
         };
         let embeddings: Vec<_> = features.sequences(chunk).map(embedding).collect();
         let (frames, whole) = (chunk.frames.len(), WholeFacts::of(chunk));
-        let mut rows = Rows::default();
+        let mut rows = FeatureRows::default();
         features.add_rows(
             &ChunkFacts { embeddings: embeddings.len(), frames, whole },
             &embeddings,
@@ -281,7 +281,7 @@ mod tests {
         let of_chunk = [2.0, -3.0, 3.0, -1.0];
         let facts = [1.0, 0.0, 2.0 / 6.0, 0.25];
         let expected = [&of_chunk[..], &[1.5; 3], &facts, &of_chunk, &[0.5; 3], &facts].concat();
-        assert_eq!(rows(JOINT, &open), Rows { frames: expected, whole: Vec::new() });
+        assert_eq!(rows(JOINT, &open), FeatureRows { frames: expected, whole: Vec::new() });
         let expected = [(Alphabet::Proteins, 1), (Alphabet::Proteins, 0)];
         let codons = [0, 1, 2].map(|number| (Alphabet::Nucleotides, number));
         assert_eq!(JOINT.sequences(&open).collect::<Vec<_>>(), [&expected[..], &codons].concat());
@@ -293,11 +293,11 @@ mod tests {
         for (partial, protein, is_partial) in [(Some(1), 1.5, 1.0), (None, 0.0, 0.0)] {
             let closed = chunk(&[], &[2], partial);
             let expected = [2.0, -5.0, 2.0, -5.0, protein, protein, protein, 0.0, is_partial, 0.0, 0.25];
-            assert_eq!(rows(JOINT, &closed), Rows { frames: Vec::new(), whole: expected.to_vec() });
+            assert_eq!(rows(JOINT, &closed), FeatureRows { frames: Vec::new(), whole: expected.to_vec() });
             assert_eq!(whole_rows(&closed), 1);
         }
         let unread = Chunk { whole: WholeChunk::Nothing, ..chunk(&[], &[0], None) };
-        assert_eq!((rows(JOINT, &unread), whole_rows(&unread)), (Rows::default(), 0));
+        assert_eq!((rows(JOINT, &unread), whole_rows(&unread)), (FeatureRows::default(), 0));
     }
 
     #[test]
@@ -305,10 +305,10 @@ mod tests {
         let takes = Pair { nucleotide: true, protein: true };
         let features = Features::Frames { takes, strands: true };
         let strands = Chunk { whole: WholeChunk::Strands([0, 2]), ..chunk(&[], &[0], None) };
-        let expected = Rows { frames: Vec::new(), whole: vec![1.0, -1.0, 2.0, -5.0] };
+        let expected = FeatureRows { frames: Vec::new(), whole: vec![1.0, -1.0, 2.0, -5.0] };
         assert_eq!((rows(features, &strands), whole_rows(&strands)), (expected, 2));
         let open = Chunk { whole: WholeChunk::Nothing, ..chunk(&[1], &[0], None) };
-        let expected = Rows { frames: vec![1.0, -1.0, 1.5, 1.5, 1.5], whole: Vec::new() };
+        let expected = FeatureRows { frames: vec![1.0, -1.0, 1.5, 1.5, 1.5], whole: Vec::new() };
         assert_eq!((rows(features, &open), whole_rows(&open)), (expected, 0));
         assert_eq!(features.needs(), takes);
     }

@@ -68,7 +68,7 @@ impl KeptScores {
         self.since = Instant::now();
         let entry = |(alphabet, number, own): (_, _, &Embedding)| (key(alphabet, number), own.clone());
         let all: Vec<_> = embeddings.map(entry).collect();
-        if all.is_empty() { Ok(()) } else { self.session.keep_under_way(Embeddings(all)) }
+        if all.is_empty() { Ok(()) } else { self.session.keep_under_way(EmbeddingEntries(all)) }
     }
 
     /// Returns the numbers of the chunks that an earlier run has scored.
@@ -120,9 +120,9 @@ impl Entries for ScoredChunks {
 }
 
 /// Embeddings by [`key`], as entries of a part.
-struct Embeddings(Vec<(u64, Embedding)>);
+struct EmbeddingEntries(Vec<(u64, Embedding)>);
 
-impl Entries for Embeddings {
+impl Entries for EmbeddingEntries {
     fn each(&self, hand_on: &mut HandOn<'_>) -> Result<(), OutputError> {
         let mut bytes = Vec::new();
         self.0.iter().try_for_each(|(number, values)| {

@@ -10,7 +10,7 @@ use virpack_seq::ThreadError;
 use super::chunk_scores::ChunkScores;
 use super::classifiers::Classifiers;
 use super::embedding::Embedding;
-use super::features::{ChunkFacts, Features, Rows};
+use super::features::{ChunkFacts, FeatureRows, Features};
 use crate::Error;
 use crate::calls::Scores;
 
@@ -65,7 +65,8 @@ impl Scorers {
         let ((to, tasks), (results, from)) = (unbounded::<ScoringTask>(), unbounded());
         for number in 0..(cores / 2).clamp(1, MOST_THREADS) {
             let (tasks, results) = (tasks.clone(), results.clone());
-            let scorer = Scorer { classifiers: classifiers.beside()?, features, rows: Rows::default() };
+            let scorer =
+                Scorer { classifiers: classifiers.beside()?, features, rows: FeatureRows::default() };
             let started = thread::Builder::new()
                 .name(SCORING.to_owned())
                 .spawn(move || scorer.run(&tasks, &results))
@@ -138,7 +139,7 @@ struct Scorer {
     classifiers: Classifiers,
     features: Features,
     /// Memory that tasks reuse.
-    rows: Rows,
+    rows: FeatureRows,
 }
 
 impl Scorer {

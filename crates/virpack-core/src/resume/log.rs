@@ -95,7 +95,7 @@ impl Log {
         let (to, from) = bounded(AHEAD);
         let (close, closing) = unbounded();
         let (give, places) = bounded(CLOSING);
-        (0..CLOSING).for_each(|_| _ = give.try_send(Place));
+        (0..CLOSING).for_each(|_| _ = give.try_send(Room));
         let (folder, reading) = (logging.folder.clone(), Arc::clone(&logging.reading));
         let closer = spawn("closing parts", move || make_whole(&closing, &give, &folder, begin, &reading))?;
         let count = logging.writers;
@@ -103,7 +103,8 @@ impl Log {
         let writers = (0..count.get()).map(|_| {
             let (logging, close, from) = (Arc::clone(&logging), close.clone(), from.clone());
             let (places, signals) = (places.clone(), Arc::clone(&signals));
-            let writing = Writing { logging, open: None, due: None, close, places, under_way: None, signals };
+            let writing =
+                LogWriter { logging, open: None, due: None, close, places, under_way: None, signals };
             spawn(WRITING, move || writing.run(&from).map_err(Error::from))
         });
         let writers = writers.collect::<Result<_, _>>()?;
@@ -187,7 +188,7 @@ fn join<T>(thread: JoinHandle<Result<T, Error>>) -> Result<T, Error> {
 }
 
 /// A thread that writes.
-struct Writing {
+struct LogWriter {
     logging: Arc<Logging>,
     open: Option<OpenPart>,
     /// The time at which the open part is old enough to be closed.
@@ -195,14 +196,14 @@ struct Writing {
     close: Sender<WrittenPart>,
     /// A part is closed only with one of these, so that no thread waits for a disk, or for the inputs'
     /// checksums, which are known before the first part is listed.
-    places: Receiver<Place>,
+    places: Receiver<Room>,
     /// What is under way, until there is room for it and the open part.
     under_way: Option<Box<dyn Entries>>,
     signals: Arc<Signals>,
 }
 
 /// Room for a part among those that are made whole.
-struct Place;
+struct Room;
 
 /// The part that entries go into.
 struct OpenPart {
@@ -214,13 +215,13 @@ struct OpenPart {
     bytes: u64,
 }
 
-impl Drop for Writing {
+impl Drop for LogWriter {
     fn drop(&mut self) {
         self.signals.ended.store(true, Ordering::Release);
     }
 }
 
-impl Writing {
+impl LogWriter {
     fn run(mut self, from: &Receiver<Message>) -> Result<(), OutputError> {
         loop {
             let message = match self.due {
@@ -315,13 +316,13 @@ impl Writing {
         self.close_part_in(place)
     }
 
-    fn close_part_in(&mut self, place: Place) -> Result<bool, OutputError> {
+    fn close_part_in(&mut self, place: Room) -> Result<bool, OutputError> {
         self.due = None;
         let Some(open) = self.open.take() else { return Ok(true) };
         self.hand_on(open.finish(false)?, place)
     }
 
-    fn hand_on(&self, part: WrittenPart, _place: Place) -> Result<bool, OutputError> {
+    fn hand_on(&self, part: WrittenPart, _place: Room) -> Result<bool, OutputError> {
         Ok(self.close.send(part).is_ok())
     }
 }
@@ -384,7 +385,7 @@ impl Listing {
 /// as what is in them may be of what was not hashed.
 fn make_whole(
     closing: &Receiver<WrittenPart>,
-    places: &Sender<Place>,
+    places: &Sender<Room>,
     folder: &Path,
     begin: MakeManifest,
     reading: &ReadProgress,
@@ -397,7 +398,7 @@ fn make_whole(
         let waiting = closing.len();
         for written in std::iter::once(first).chain(closing.try_iter().take(waiting)) {
             // Its place is free: as many as there are places may wait beside it.
-            let _ = places.try_send(Place);
+            let _ = places.try_send(Room);
             let (failed, is_under_way) = (OutputError::write(written.pending.target()), written.is_under_way);
             let part = written.make_whole().map_err(failed)?;
             match is_under_way {

@@ -68,11 +68,11 @@ pub(super) struct Worker<'a, B: Backend, M: ?Sized> {
 /// A batch on the device.
 pub(super) struct SubmittedBatch<B: Backend> {
     held: TicketedBatch,
-    rows: Rows<B::Pending>,
+    rows: BatchResults<B::Pending>,
 }
 
 /// What a batch gives back: on its way, and here.
-enum Rows<T> {
+enum BatchResults<T> {
     /// One a sequence.
     Pooled(T),
     /// That, and all hidden states, to join the windows of long records.
@@ -172,18 +172,18 @@ impl<B: Backend, M: Encoder<B> + ?Sized> Worker<'_, B, M> {
     }
 
     /// Submits a batch, and returns its rows, which are not computed yet.
-    fn submit(&mut self, batch: &PackedBatch) -> Result<Rows<B::Pending>, DeviceError> {
+    fn submit(&mut self, batch: &PackedBatch) -> Result<BatchResults<B::Pending>, DeviceError> {
         let packed = self.backend.packed(&batch.input_ids, &batch.cu_seqlens, batch.max_seqlen)?;
         let hidden = self.model.forward(self.backend, &packed, self.shared.options.layer)?;
         let Some(pool) = self.shared.options.pool else {
-            return Ok(Rows::Residues(self.backend.read(&hidden)?));
+            return Ok(BatchResults::Residues(self.backend.read(&hidden)?));
         };
         let windows = batch.index.iter().any(is_window);
         let rows = windows.then(|| self.backend.read(&hidden)).transpose()?;
         let pooled = self.backend.pool(&hidden, &packed, pool, self.model.span())?;
         Ok(match rows {
-            Some(rows) => Rows::Windows(pooled, rows),
-            None => Rows::Pooled(pooled),
+            Some(rows) => BatchResults::Windows(pooled, rows),
+            None => BatchResults::Pooled(pooled),
         })
     }
 
@@ -192,9 +192,11 @@ impl<B: Backend, M: Encoder<B> + ?Sized> Worker<'_, B, M> {
         let SubmittedBatch { held: (ticket, batch), rows } = submitted;
         let wait = |pending| self.backend.wait(pending).map_err(|error| name_records(error, &batch));
         let rows = match rows {
-            Rows::Pooled(pooled) => Rows::Pooled(wait(pooled)?),
-            Rows::Windows(pooled, rows) => Rows::Windows(wait(pooled)?, self.backend.wait(rows)?),
-            Rows::Residues(rows) => Rows::Residues(self.backend.wait(rows)?),
+            BatchResults::Pooled(pooled) => BatchResults::Pooled(wait(pooled)?),
+            BatchResults::Windows(pooled, rows) => {
+                BatchResults::Windows(wait(pooled)?, self.backend.wait(rows)?)
+            }
+            BatchResults::Residues(rows) => BatchResults::Residues(self.backend.wait(rows)?),
         };
         if !self.shared.queue.complete(ticket) {
             return Ok(None);
@@ -203,11 +205,11 @@ impl<B: Backend, M: Encoder<B> + ?Sized> Worker<'_, B, M> {
             self.tally.compute(&batch);
         }
         let finished = match rows {
-            Rows::Pooled(values) => {
+            BatchResults::Pooled(values) => {
                 self.embeddings(batch.index.iter().map(Row::from).collect(), values, None)
             }
-            Rows::Windows(pooled, rows) => self.join(&batch, &pooled, &rows),
-            Rows::Residues(values) => self.residues(&batch, values),
+            BatchResults::Windows(pooled, rows) => self.join(&batch, &pooled, &rows),
+            BatchResults::Residues(values) => self.residues(&batch, values),
         };
         refuse_broken(&finished).map_err(Stop::Run)?;
         self.tally.add(&batch);

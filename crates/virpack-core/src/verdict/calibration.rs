@@ -7,7 +7,7 @@ use virpack_seq::reader::hex;
 
 use super::curves::{Curves, Prevalence, expected_false};
 use super::evidence::{CLIP, Evidence};
-use super::facts::{CalibrationError, Facts};
+use super::facts::{CalibrationError, JsonMembers};
 use super::segments::SegmentModel;
 
 /// The score of a record.
@@ -67,7 +67,7 @@ impl RecordCalibration {
     /// [`CalibrationError`] for text that is not JSON, for missing and for unknown members, and for numbers
     /// that give a score which decreases with the evidence.
     pub(crate) fn parse(text: &str) -> Result<Self, CalibrationError> {
-        let mut facts = Facts::parse(text)?;
+        let mut facts = JsonMembers::parse(text)?;
         let model = facts.text("model")?;
         facts.text("made_by")?;
         facts.text("fitted_on")?;
@@ -113,7 +113,7 @@ impl RecordCalibration {
 }
 
 impl LengthCalibration {
-    fn take(mut facts: Facts) -> Result<Self, CalibrationError> {
+    fn take(mut facts: JsonMembers) -> Result<Self, CalibrationError> {
         let [chunks, intercept, slope] =
             [facts.numbers("chunks")?, facts.numbers("intercept")?, facts.numbers("slope")?];
         if chunks.is_empty() || chunks[0] < 1.0 || !chunks.is_sorted_by(|a, b| a < b) {

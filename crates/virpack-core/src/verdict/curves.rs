@@ -1,6 +1,6 @@
 //! How often records of either class reach a score, which determines the expected share of false calls.
 
-use super::facts::{CalibrationError, Facts};
+use super::facts::{CalibrationError, JsonMembers};
 
 /// The share of viral records that a user expects among all, more than 0 and less than 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -40,7 +40,7 @@ pub(super) struct Curves {
 
 impl Curves {
     /// Removes `logit` and `survival` from `facts`, for `knots` knots.
-    pub(super) fn take(facts: &mut Facts, knots: usize) -> Result<Self, CalibrationError> {
+    pub(super) fn take(facts: &mut JsonMembers, knots: usize) -> Result<Self, CalibrationError> {
         let logits = facts.numbers("logit")?;
         if logits.len() < 2 || !logits.is_sorted_by(|a, b| a < b) {
             return Err(facts.error("`logit` must have two or more rising numbers"));

@@ -28,20 +28,20 @@ impl virpack_seq::Hint for CalibrationError {
 }
 
 /// A JSON object from which members are removed one by one. Members that remain at the end are an error.
-pub(super) struct Facts {
+pub(super) struct JsonMembers {
     place: String,
     members: Map<String, Value>,
 }
 
-impl Facts {
+impl JsonMembers {
     pub(super) fn parse(text: &str) -> Result<Self, CalibrationError> {
         let value = serde_json::from_str(text).map_err(|e| CalibrationError::NotJson(e.to_string()))?;
-        Facts::of(value, "the file".to_owned())
+        JsonMembers::of(value, "the file".to_owned())
     }
 
     fn of(value: Value, place: String) -> Result<Self, CalibrationError> {
         match value {
-            Value::Object(members) => Ok(Facts { place, members }),
+            Value::Object(members) => Ok(JsonMembers { place, members }),
             _ => Err(malformed(&place, "an object is expected")),
         }
     }
@@ -60,8 +60,8 @@ impl Facts {
     }
 
     /// Removes an object.
-    pub(super) fn object(&mut self, name: &str) -> Result<Facts, CalibrationError> {
-        Facts::of(self.value(name)?, self.within(name))
+    pub(super) fn object(&mut self, name: &str) -> Result<JsonMembers, CalibrationError> {
+        JsonMembers::of(self.value(name)?, self.within(name))
     }
 
     /// Removes text that only people read.

@@ -9,7 +9,7 @@
 use std::ops::Range;
 
 use super::evidence::log_odds;
-use super::facts::{CalibrationError, Facts};
+use super::facts::{CalibrationError, JsonMembers};
 
 /// A chunk of a record: 16 bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -149,7 +149,7 @@ impl Default for SegmentModel {
 
 impl SegmentModel {
     /// Removes all members from `facts`.
-    pub(super) fn take(mut facts: Facts) -> Result<Self, CalibrationError> {
+    pub(super) fn take(mut facts: JsonMembers) -> Result<Self, CalibrationError> {
         let whole =
             |value: f64| (value >= 0.0 && value.fract() == 0.0 && value < 1e15).then_some(value as usize);
         let mut background = facts.object("background")?;

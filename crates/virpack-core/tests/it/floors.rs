@@ -1,5 +1,5 @@
 //! The rooms of a crate, its files and folders directly under `src`, and the arrows between them are as ARCHITECTURE.md
-//! shows them, and no arrow goes up.
+//! shows them, and no arrow goes up. No name stands for two types of a crate.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -19,6 +19,12 @@ const CRATES: [(&str, &[&str]); 5] = [
     ("virpack-seq", &["lib", "fuzzing"]),
     ("virpack-store", &["lib"]),
 ];
+
+/// The crates without a picture, whose types are compared nevertheless.
+const OTHERS: [&str; 2] = ["virpack", "virpack-python"];
+
+/// Names of several types with one meaning: what a command takes, and a type with a form for each kind of target.
+const SHARED: [(&str, &str); 2] = [("virpack", "Arguments"), ("virpack-model", "Numbers")];
 
 type Arrows = BTreeMap<String, BTreeSet<String>>;
 
@@ -50,6 +56,17 @@ fn code_of(path: &Path) -> String {
     let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
     let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
     lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Returns the name of the type that a line of a source defines outside of functions and implementations.
+fn type_in(line: &str) -> Option<&str> {
+    let item = match line.strip_prefix("pub") {
+        Some(rest) if rest.starts_with('(') => rest.split_once(") ")?.1,
+        Some(rest) => rest.trim_start(),
+        None => line,
+    };
+    let kinds = ["struct ", "enum ", "trait ", "type ", "union "];
+    kinds.into_iter().find_map(|kind| item.strip_prefix(kind)).map(name)
 }
 
 /// Returns the room of each name that `lib.rs` re-exports: `crate::Name` is a name of that room.
@@ -132,6 +149,35 @@ fn no_arrow_goes_up() {
             assert!(up.is_empty(), "{name}: {room} takes names from {up:?}, which are not below it");
         }
     }
+}
+
+#[test]
+fn a_type_name_has_one_meaning_in_a_crate() {
+    for name in CRATES.map(|(name, _)| name).into_iter().chain(OTHERS) {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name).join("src");
+        let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for path in sources(&folder) {
+            let place = path.strip_prefix(&folder).unwrap().display().to_string();
+            for found in code_of(&path).lines().filter_map(type_in) {
+                places.entry(found.to_owned()).or_default().push(place.clone());
+            }
+        }
+        assert!(places.len() > 5, "{name}: no types were found");
+        places.retain(|found, places| places.len() > 1 && !SHARED.contains(&(name, &**found)));
+        assert!(places.is_empty(), "{name}: names of several types: {places:?}");
+    }
+}
+
+#[test]
+fn types_are_found_whoever_sees_them() {
+    let lines = [
+        "pub struct Row {",
+        "pub(in crate::cuda) enum Form<'a> {",
+        "type Words = [u8; 2];",
+        "trait Table: Send {",
+    ];
+    assert_eq!(lines.map(type_in), ["Row", "Form", "Words", "Table"].map(Some));
+    assert_eq!(["    type Output = ();", "fn row() {", "use table::Row;"].map(type_in), [None; 3]);
 }
 
 #[test]

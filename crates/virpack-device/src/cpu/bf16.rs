@@ -24,7 +24,7 @@ mod widened;
 
 pub use instructions::Bf16Instructions;
 pub(super) use instructions::Kernel;
-use instructions::{Block, Session};
+use instructions::{ProductBlock, Session};
 
 /// Most rows of a block.
 pub(crate) const BLOCK_ROWS: usize = 32;

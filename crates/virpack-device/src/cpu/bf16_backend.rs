@@ -1,7 +1,7 @@
 //! The primitives on the CPU in bfloat16, as [`super::backend`] calls them.
 
-use super::bf16::attention::{self, HeadTask};
-use super::bf16::linear::{Target, linear};
+use super::bf16::attention::{self, QueryTask};
+use super::bf16::linear::{Destination, linear};
 use super::bf16::panels::Panels;
 use super::bf16::rows::{GatedRow, NarrowRow, NormAndNarrow};
 use super::bf16::{Kernel, Rows, stride, widen};
@@ -155,8 +155,8 @@ impl Cpu {
         let input = rounded.as_ref().unwrap_or(x).bf16().expect("it was just rounded");
         let columns = out.columns;
         let target = match then {
-            OnTile::Add => Target::Add(SharedRows::new(out.values_mut(), columns)),
-            _ => Target::Write(SharedRows::new(out.bf16_mut(), stride(columns))),
+            OnTile::Add => Destination::Add(SharedRows::new(out.values_mut(), columns)),
+            _ => Destination::Write(SharedRows::new(out.bf16_mut(), stride(columns))),
         };
         let bias = bias.map(Vec::as_slice);
         // SAFETY: `out` is this function's own until the product is done.
@@ -189,7 +189,7 @@ impl Cpu {
         let all = || {
             tasks.into_par_iter().with_max_len(1).for_each(|(tokens, head, queries)| {
                 let alibi_slope = attention.alibi_slopes.as_ref().map_or(0.0, |slopes| slopes[head]);
-                let task = HeadTask {
+                let task = QueryTask {
                     qkv: rows,
                     hidden,
                     head,

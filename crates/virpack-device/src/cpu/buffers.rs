@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 pub struct CpuTensor {
     pub(crate) rows: usize,
     pub(crate) columns: usize,
-    form: Form,
+    form: Precision,
     lines: Lines,
     /// The values of a bfloat16 tensor in float32, where they were asked for.
     widened: OnceLock<Vec<f32>>,
@@ -20,7 +20,7 @@ pub struct CpuTensor {
 
 /// How a tensor's values lie in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
+enum Precision {
     /// float32, row after row.
     F32,
     /// bfloat16, as [`bf16::Rows`] has them.
@@ -31,8 +31,8 @@ impl CpuTensor {
     /// Row-major values, `[rows, columns]`. Those of a bfloat16 tensor are widened at the first call.
     pub fn values(&self) -> &[f32] {
         match self.form {
-            Form::F32 => &self.lines.f32s()[..self.rows * self.columns],
-            Form::Bf16 => self.widened.get_or_init(|| {
+            Precision::F32 => &self.lines.f32s()[..self.rows * self.columns],
+            Precision::Bf16 => self.widened.get_or_init(|| {
                 let rows = self.lines.u16s().chunks(bf16::stride(self.columns)).take(self.rows);
                 rows.flat_map(|row| row[..self.columns].iter().map(|&v| bf16::widen(v))).collect()
             }),
@@ -41,19 +41,19 @@ impl CpuTensor {
 
     /// Returns the values of a float32 tensor.
     pub(crate) fn values_mut(&mut self) -> &mut [f32] {
-        assert!(self.form == Form::F32, "a bfloat16 tensor is written as such");
+        assert!(self.form == Precision::F32, "a bfloat16 tensor is written as such");
         &mut self.lines.f32s_mut()[..self.rows * self.columns]
     }
 
     /// Returns the rows of a bfloat16 tensor; None for float32.
     pub(crate) fn bf16(&self) -> Option<bf16::Rows<'_>> {
         let rows = bf16::Rows { values: self.lines.u16s(), stride: bf16::stride(self.columns) };
-        (self.form == Form::Bf16).then_some(rows)
+        (self.form == Precision::Bf16).then_some(rows)
     }
 
     /// Returns the values of a bfloat16 tensor, [`bf16::stride`] from row to row.
     pub(crate) fn bf16_mut(&mut self) -> &mut [u16] {
-        assert!(self.form == Form::Bf16, "a float32 tensor is written as such");
+        assert!(self.form == Precision::Bf16, "a float32 tensor is written as such");
         &mut self.lines.u16s_mut()[..self.rows * bf16::stride(self.columns)]
     }
 }
@@ -74,14 +74,14 @@ impl Buffers {
     /// Returns a float32 tensor whose values are whatever its memory held before: the caller writes every
     /// one.
     pub(crate) fn tensor(&self, rows: usize, columns: usize) -> CpuTensor {
-        self.give(rows, columns, Form::F32, rows * columns)
+        self.give(rows, columns, Precision::F32, rows * columns)
     }
 
     /// Returns the same in bfloat16. Columns that only products read are zeros, and rows that they read
     /// beyond the last may hold anything.
     pub(crate) fn bf16_tensor(&self, rows: usize, columns: usize) -> CpuTensor {
         let needed = bf16::memory(rows, columns);
-        let mut tensor = self.give(rows, columns, Form::Bf16, needed);
+        let mut tensor = self.give(rows, columns, Precision::Bf16, needed);
         if bf16::padded(columns) > columns {
             for row in tensor.bf16_mut().chunks_exact_mut(bf16::stride(columns)) {
                 row[columns..].fill(0);
@@ -92,7 +92,7 @@ impl Buffers {
 
     /// Returns an idle buffer if one is large enough and less than twice too large, so that a batch a little
     /// longer than the last replaces its buffers instead of adding to them.
-    fn give(&self, rows: usize, columns: usize, form: Form, needed: usize) -> CpuTensor {
+    fn give(&self, rows: usize, columns: usize, form: Precision, needed: usize) -> CpuTensor {
         let mut idle = self.idle.lock();
         let fit = (0..idle.len())
             .filter(|&i| idle[i].len() >= needed && idle[i].len() / 2 <= needed)

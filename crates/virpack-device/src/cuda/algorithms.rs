@@ -103,7 +103,7 @@ impl Products {
     fn reference(&self, handle: sys::cublasLtHandle_t, shape: Shape) -> Result<Algorithm, DeviceError> {
         let shape = Shape { rows: REFERENCE_ROWS, ..shape };
         let plan = Plan::new(self.dtype, shape)?;
-        let found = candidates(handle, &plan, Sums::Whole)?;
+        let found = candidates(handle, &plan, SumOrder::Whole)?;
         found.first().copied().ok_or_else(|| {
             let expected = "a product that cuBLASLt has an algorithm for, which adds up a value in one go";
             DeviceError::shape("linear", expected, format!("{shape}"))
@@ -139,7 +139,7 @@ impl Products {
         }
         let mut tried = vec![*reference];
         // Without restrictions the library proposes faster algorithms first. Their bits are compared.
-        tried.extend(candidates(handle, plan, Sums::Any)?.iter().filter(|c| c.data != reference.data));
+        tried.extend(candidates(handle, plan, SumOrder::Any)?.iter().filter(|c| c.data != reference.data));
         let (mut alike, mut best) = (0, (f32::INFINITY, *reference));
         for candidate in &tried {
             if run(candidate, &result).is_err() || !self.are_equal(kernels, &expected, &result, values)? {
@@ -196,7 +196,7 @@ fn fits(handle: sys::cublasLtHandle_t, plan: &Plan, algorithm: &Algorithm) -> bo
 
 /// How an algorithm may add up a value.
 #[derive(Clone, Copy, Debug)]
-enum Sums {
+enum SumOrder {
     /// As the library prefers. Algorithms that are reported to split the sum are dropped nevertheless.
     Any,
     /// In one pass, without partial sums that are joined later. The library is asked for this.
@@ -204,7 +204,11 @@ enum Sums {
 }
 
 /// Returns the library's proposals for a plan, its favourite first.
-fn candidates(handle: sys::cublasLtHandle_t, plan: &Plan, sums: Sums) -> Result<Vec<Algorithm>, DeviceError> {
+fn candidates(
+    handle: sys::cublasLtHandle_t,
+    plan: &Plan,
+    sums: SumOrder,
+) -> Result<Vec<Algorithm>, DeviceError> {
     use sys::cublasLtMatmulPreferenceAttributes_t as Attribute;
     let mut preference = ptr::null_mut();
     // SAFETY: plain integers and pointers, filled by the library.
@@ -216,8 +220,8 @@ fn candidates(handle: sys::cublasLtHandle_t, plan: &Plan, sums: Sums) -> Result<
         check("cublasLtMatmulPreferenceCreate", sys::cublasLtMatmulPreferenceCreate(&mut preference))?;
         let asked = prefer(preference, Attribute::CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &WORKSPACE)
             .and_then(|()| match sums {
-                Sums::Any => Ok(()),
-                Sums::Whole => {
+                SumOrder::Any => Ok(()),
+                SumOrder::Whole => {
                     prefer(preference, Attribute::CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &whole)
                 }
             })

@@ -1,6 +1,6 @@
 //! Chooses the kernel that computes a batch's attention.
 
-use super::launch::attention::Form;
+use super::launch::attention::KernelForm;
 use super::launch::attention_ring::RingForm;
 use super::launch::attention_whole::WholeForm;
 use super::packed::{CudaPacked, Part};
@@ -80,7 +80,7 @@ impl Cuda {
             return Ok(out);
         }
         let limit = self.kernels.shared_limit;
-        let form = Form::find(width, packed.longest, limit, self.card.target.is_turing());
+        let form = KernelForm::find(width, packed.longest, limit, self.card.target.is_turing());
         match form.filter(|_| !self.options.dtype.is_float32()) {
             Some(form) => {
                 let frequencies = &attention.rotary_frequencies;

@@ -147,7 +147,7 @@ impl Cuda {
                 Some((then, rotation)) => fused(then, Some(rotation)),
                 None => Epilogue::Rotary(packed, attention).apply(self, fused(KernelEpilogue::None, None)?),
             },
-            Epilogue::None => fused(KernelEpilogue::None, None),
+            other => other.apply(self, fused(KernelEpilogue::None, None)?),
         }
     }
 }

@@ -19,7 +19,7 @@ pub(super) struct Item {
 
 /// How attention divides a batch into items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Cut {
+pub(super) struct Division {
     /// A sequence of at most this length is one item.
     pub(super) whole: usize,
     /// Rows of an item of a longer sequence.
@@ -189,11 +189,11 @@ pub(super) const SHORT: usize = 192;
 /// Rows of an item of a sequence that is divided.
 const MOST_ROWS_CUT: usize = 128;
 
-fn cut_for(longest: usize) -> Cut {
+fn cut_for(longest: usize) -> Division {
     match longest {
-        0..=SHORT => Cut { whole: SHORT, rows: SHORT },
+        0..=SHORT => Division { whole: SHORT, rows: SHORT },
         // Eight warps of 16 rows. Up to twice as many rows take two passes over keys that are read once.
-        _ => Cut { whole: 256, rows: MOST_ROWS_CUT },
+        _ => Division { whole: 256, rows: MOST_ROWS_CUT },
     }
 }
 
@@ -207,7 +207,7 @@ fn is_long(item: &Item) -> bool {
 
 /// Returns one item for a sequence of at most `whole`, otherwise one for every `rows` rows. Long sequences
 /// come first, and within each kind the most work, so that no processor is left with it at the end.
-fn items(cu_seqlens: &[i32], cut: Cut) -> Vec<Item> {
+fn items(cu_seqlens: &[i32], cut: Division) -> Vec<Item> {
     let mut items = Vec::with_capacity(cu_seqlens.len());
     for bounds in cu_seqlens.windows(2) {
         let (start, length) = (bounds[0], bounds[1] - bounds[0]);

@@ -24,11 +24,11 @@ const FIRST_POSITIONS: usize = 1024;
 
 /// (cos, sin) of every position and pair on the card, by the bits of the frequencies.
 #[derive(Debug, Default)]
-pub(super) struct RotaryTables(Mutex<HashMap<Vec<u32>, RotaryTable>>);
+pub(super) struct PositionTables(Mutex<HashMap<Vec<u32>, PositionTable>>);
 
 /// A number of positions, and their values on the card.
 #[derive(Debug)]
-struct RotaryTable {
+struct PositionTable {
     positions: usize,
     values: Arc<Fixed>,
 }
@@ -79,7 +79,7 @@ impl Cuda {
         let values: Vec<f32> = (0..rows).flat_map(angles).collect();
         let values = Arc::new(self.fixed_f32("rotary table", &values)?);
         // Submitted kernels may still read the old table: `Fixed` waits for them.
-        tables.insert(key, RotaryTable { positions: rows, values: Arc::clone(&values) });
+        tables.insert(key, PositionTable { positions: rows, values: Arc::clone(&values) });
         Ok(values)
     }
 }

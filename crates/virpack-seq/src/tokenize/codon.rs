@@ -13,7 +13,7 @@ const WORD: usize = 3;
 
 /// Ids of all words of one, two and three letters, by their numbers: three bits a letter, those of
 /// [`TABLES`], the first the highest.
-type Words = [Vec<u16>; WORD];
+type WordIds = [Vec<u16>; WORD];
 
 /// Letters that a number of three bits may have: four bases, and what is none.
 const LETTERS: usize = 8;
@@ -47,7 +47,7 @@ const ODD: u16 = u16::MAX;
 /// ```
 #[derive(Clone, Debug)]
 pub struct CodonTokenizer {
-    words: Words,
+    words: WordIds,
     unknown: u16,
     vocabulary: usize,
 }
@@ -68,7 +68,7 @@ impl FromStr for CodonTokenizer {
         };
         let unknown = json.pointer("/model/unk_token").and_then(Value::as_str).unwrap_or("[UNK]");
         let unknown = id(unknown)?;
-        let mut words = Words::default();
+        let mut words = WordIds::default();
         for (ids, length) in words.iter_mut().zip(1..) {
             *ids = vec![ODD; LETTERS.pow(length as u32)];
             for word in (0..1 << (2 * length)).map(|number| word(number, length)) {

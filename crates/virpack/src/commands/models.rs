@@ -15,11 +15,11 @@ use virpack_core::model::hub::{self, HubOptions, Repository};
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
-    command: Command,
+    command: ModelsCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum ModelsCommand {
     /// List the models known by name
     #[command(after_help = examples::MODELS_LIST)]
     List {
@@ -66,10 +66,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let hub = HubOptions::from_env();
     let out = &mut std::io::stdout().lock();
     match &arguments.command {
-        Command::List { json } => list::run(out, &hub, *json),
-        Command::Info { model, json } => info::run(out, model, &hub, *json),
-        Command::Fetch { models, quiet } => fetch::run(out, models, &hub, *quiet),
-        Command::Convert { input, output, force } => convert::run(input, output, *force),
+        ModelsCommand::List { json } => list::run(out, &hub, *json),
+        ModelsCommand::Info { model, json } => info::run(out, model, &hub, *json),
+        ModelsCommand::Fetch { models, quiet } => fetch::run(out, models, &hub, *quiet),
+        ModelsCommand::Convert { input, output, force } => convert::run(input, output, *force),
     }
 }
 

@@ -3,7 +3,7 @@
 //! The kernel is written over [`TileUnit`], five instructions, so that the tests run it in plain Rust where
 //! there is no AMX.
 
-use super::{Block, INPUTS, PANEL};
+use super::{INPUTS, PANEL, ProductBlock};
 use std::arch::asm;
 use std::arch::x86_64::{__cpuid, __cpuid_count};
 use std::sync::OnceLock;
@@ -193,7 +193,7 @@ fn process_may_use_them() -> bool {
 /// # Safety
 ///
 /// As `Multiplier::multiply` asserts; the unit is configured.
-pub(super) unsafe fn multiply(tiles: &mut Tiles, block: Block, out: &mut [f32], stride: usize) {
+pub(super) unsafe fn multiply(tiles: &mut Tiles, block: ProductBlock, out: &mut [f32], stride: usize) {
     // SAFETY: the caller's promise.
     unsafe { multiply_on(tiles, block, out, stride) };
 }
@@ -204,7 +204,7 @@ pub(super) unsafe fn multiply(tiles: &mut Tiles, block: Block, out: &mut [f32], 
 ///
 /// As `Multiplier::multiply` asserts.
 #[inline(always)]
-unsafe fn multiply_on(unit: &mut impl TileUnit, block: Block, out: &mut [f32], stride: usize) {
+unsafe fn multiply_on(unit: &mut impl TileUnit, block: ProductBlock, out: &mut [f32], stride: usize) {
     // SAFETY: the caller's promise.
     unsafe {
         match (block.count > PANEL, block.width() > 1) {
@@ -224,7 +224,7 @@ unsafe fn multiply_on(unit: &mut impl TileUnit, block: Block, out: &mut [f32], s
 #[inline(always)]
 unsafe fn tile_block<const M: usize, const N: usize>(
     unit: &mut impl TileUnit,
-    block: Block,
+    block: ProductBlock,
     out: &mut [f32],
     stride: usize,
 ) {
@@ -363,7 +363,7 @@ mod tests {
             })
             .collect();
         let rows = super::super::Rows { values: &rows, stride: 96 };
-        let block = Block { rows, count: 32, panels: &words, pairs: 32 };
+        let block = ProductBlock { rows, count: 32, panels: &words, pairs: 32 };
         let (mut given, mut expected) = (vec![0.0; 32 * 32], vec![0.0; 32 * 32]);
         // SAFETY: 32 rows of 96 values, two panels of 32 pairs, 32 rows of 32 sums.
         unsafe {

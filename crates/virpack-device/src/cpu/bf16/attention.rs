@@ -32,7 +32,7 @@ const WEIGHTS: usize = KEYS + 32;
 const QUERIES: usize = 256;
 
 /// Queries of one head of one sequence.
-pub(crate) struct HeadTask<'a> {
+pub(crate) struct QueryTask<'a> {
     /// `[tokens, 3 · hidden]`.
     pub(crate) qkv: Rows<'a>,
     pub(crate) hidden: usize,
@@ -62,7 +62,7 @@ pub(crate) fn scratch(longest: usize, width: usize) -> usize {
 
 /// Working memory of a thread, kept between tasks.
 #[derive(Default)]
-struct Scratch {
+struct Workspace {
     /// Panels of keys: pairs of a head's columns.
     keys: Lines,
     /// For each block of keys, panels of a head's columns: pairs of keys.
@@ -80,7 +80,7 @@ struct Scratch {
 }
 
 thread_local! {
-    static SCRATCH: RefCell<Scratch> = RefCell::default();
+    static SCRATCH: RefCell<Workspace> = RefCell::default();
 }
 
 /// Runs one task with this thread's scratch.
@@ -89,9 +89,9 @@ thread_local! {
 ///
 /// What `task.out` is made of is borrowed, and no other thread reads or writes the task's queries of its
 /// head.
-pub(crate) unsafe fn run(kernel: Kernel, task: HeadTask) {
+pub(crate) unsafe fn run(kernel: Kernel, task: QueryTask) {
     SCRATCH.with_borrow_mut(|scratch| {
-        let Scratch { queries, scores, weights, sums, added, .. } = scratch;
+        let Workspace { queries, scores, weights, sums, added, .. } = scratch;
         queries.at_least(BLOCK_ROWS * stride(task.width) / 2);
         scores.at_least(BLOCK_ROWS * SCORES);
         weights.at_least(BLOCK_ROWS * WEIGHTS / 2);
@@ -111,12 +111,12 @@ pub(crate) unsafe fn run(kernel: Kernel, task: HeadTask) {
                 kernel.arch().dispatch(softmax);
                 task.add_values(kernel, &mut session, scratch, &state, block, count);
             }
-            kernel.arch().dispatch(Finish { task: &task, scratch, state: &state, first, count });
+            kernel.arch().dispatch(Divide { task: &task, scratch, state: &state, first, count });
         }
     });
 }
 
-impl HeadTask<'_> {
+impl QueryTask<'_> {
     /// Columns of the sums: whole blocks.
     fn sum_width(&self) -> usize {
         self.width.next_multiple_of(2 * PANEL)
@@ -142,7 +142,7 @@ impl HeadTask<'_> {
         &self,
         kernel: Kernel,
         session: &mut Session,
-        scratch: &mut Scratch,
+        scratch: &mut Workspace,
         block: usize,
         count: usize,
     ) {
@@ -160,7 +160,7 @@ impl HeadTask<'_> {
         &self,
         kernel: Kernel,
         session: &mut Session,
-        scratch: &mut Scratch,
+        scratch: &mut Workspace,
         state: &[Running; BLOCK_ROWS],
         block: usize,
         count: usize,
@@ -197,9 +197,9 @@ impl HeadTask<'_> {
 
 /// Packs keys and values.
 struct Gather<'a> {
-    task: &'a HeadTask<'a>,
+    task: &'a QueryTask<'a>,
     kernel: Kernel,
-    scratch: &'a mut Scratch,
+    scratch: &'a mut Workspace,
 }
 
 impl WithSimd for Gather<'_> {
@@ -215,7 +215,7 @@ impl WithSimd for Gather<'_> {
         scratch.keys.at_least(key_words);
         scratch.values.at_least(value_words);
         scratch.queries.u16s_mut().fill(0);
-        let Scratch { keys, queries, values, .. } = scratch;
+        let Workspace { keys, queries, values, .. } = scratch;
         for (panel, words) in keys.u32s_mut()[..key_words].chunks_exact_mut(PANEL * pairs).enumerate() {
             let first = panel * PANEL;
             let count = PANEL.min(length.saturating_sub(first));
@@ -296,9 +296,9 @@ fn interleave(low: &[u16], high: &[u16], first: usize, words: &mut [u32; PANEL])
 
 /// Packs `count` queries from `first` on.
 struct GatherQueries<'a> {
-    task: &'a HeadTask<'a>,
+    task: &'a QueryTask<'a>,
     kernel: Kernel,
-    scratch: &'a mut Scratch,
+    scratch: &'a mut Workspace,
     first: usize,
     count: usize,
 }
@@ -318,9 +318,9 @@ impl WithSimd for GatherQueries<'_> {
 
 /// Scores to weights: a new running maximum, exponentials in bfloat16, their sum.
 struct Softmax<'a> {
-    task: &'a HeadTask<'a>,
+    task: &'a QueryTask<'a>,
     kernel: Kernel,
-    scratch: &'a mut Scratch,
+    scratch: &'a mut Workspace,
     state: &'a mut [Running; BLOCK_ROWS],
     /// The first query.
     first: usize,
@@ -392,20 +392,20 @@ impl WithSimd for AddSums<'_> {
 }
 
 /// Divides by softmax's totals and writes. It is made in [`run`] alone.
-struct Finish<'a> {
-    task: &'a HeadTask<'a>,
-    scratch: &'a mut Scratch,
+struct Divide<'a> {
+    task: &'a QueryTask<'a>,
+    scratch: &'a mut Workspace,
     state: &'a [Running; BLOCK_ROWS],
     first: usize,
     count: usize,
 }
 
-impl WithSimd for Finish<'_> {
+impl WithSimd for Divide<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Finish { task, scratch, state, first, count } = self;
+        let Divide { task, scratch, state, first, count } = self;
         let columns = task.head * task.width..(task.head + 1) * task.width;
         let rows = scratch.sums.f32s_mut().chunks_exact_mut(task.sum_width());
         for (i, (sums, state)) in rows.zip(state).take(count).enumerate() {

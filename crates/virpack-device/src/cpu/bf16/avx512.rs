@@ -3,7 +3,7 @@
 
 use super::super::math::EXP2;
 use super::softmax::Running;
-use super::{Block, PANEL};
+use super::{PANEL, ProductBlock};
 use std::arch::x86_64::{
     __cpuid, __m256bh, __m256i, __m512, __m512bh, __m512i, _mm256_mask_storeu_epi16,
     _mm256_maskz_loadu_epi16, _mm512_castsi512_ps, _mm512_cvtepu16_epi32, _mm512_cvtne2ps_pbh,
@@ -33,7 +33,7 @@ pub(super) fn is_fast() -> bool {
 /// # Safety
 ///
 /// As `Multiplier::multiply` asserts; the processor has the instructions.
-pub(super) unsafe fn multiply(block: Block, out: &mut [f32], stride: usize) {
+pub(super) unsafe fn multiply(block: ProductBlock, out: &mut [f32], stride: usize) {
     for first in (0..block.count).step_by(ROWS) {
         let rows = block.rows.values[first * block.rows.stride..].as_ptr();
         let out = out[first * stride..].as_mut_ptr();

@@ -89,7 +89,7 @@ impl fmt::Display for Bf16Instructions {
 
 /// A product of rows and panels, `[rows, inputs] · [outputs, inputs]ᵀ`.
 #[derive(Clone, Copy)]
-pub(crate) struct Block<'a> {
+pub(crate) struct ProductBlock<'a> {
     pub(crate) rows: Rows<'a>,
     /// Rows of it, up to [`BLOCK_ROWS`].
     pub(crate) count: usize,
@@ -99,7 +99,7 @@ pub(crate) struct Block<'a> {
     pub(crate) pairs: usize,
 }
 
-impl Block<'_> {
+impl ProductBlock<'_> {
     /// Panels of it.
     pub(super) fn width(&self) -> usize {
         self.panels.len() / (self.pairs * PANEL)
@@ -210,7 +210,7 @@ impl Multiplier<'_> {
     #[inline]
     pub(crate) fn multiply(&mut self, rows: Rows, count: usize, out: &mut [f32], stride: usize) {
         let Multiplier { session, panels, pairs } = self;
-        let block = Block { rows, count, panels, pairs: *pairs };
+        let block = ProductBlock { rows, count, panels, pairs: *pairs };
         let (rows, width) = (block.rows_computed(), block.width());
         assert!((1..=BLOCK_ROWS).contains(&block.count));
         assert!((2 * block.pairs).is_multiple_of(session.kernel.inputs()));
@@ -281,8 +281,8 @@ pub(super) mod tests {
             Case { rows, count, stride, panels, expected, most: 2e-7 * inputs as f64 }
         }
 
-        pub(in super::super) fn block(&self) -> Block<'_> {
-            Block {
+        pub(in super::super) fn block(&self) -> ProductBlock<'_> {
+            ProductBlock {
                 rows: Rows { values: &self.rows, stride: self.stride },
                 count: self.count,
                 panels: self.panels.panels(0, self.panels.outputs.div_ceil(PANEL)),
@@ -327,7 +327,7 @@ pub(super) mod tests {
             for [count, inputs, outputs] in SHAPES {
                 let case = Case::new(count, inputs, outputs);
                 let mut out = vec![f32::NAN; 32 * 40];
-                let Block { rows, panels, pairs, .. } = case.block();
+                let ProductBlock { rows, panels, pairs, .. } = case.block();
                 session.weights(panels, pairs).multiply(rows, count, &mut out, 40);
                 case.check(&format!("{way}, {count} x {inputs} x {outputs}"), &out, 40);
             }
@@ -340,7 +340,7 @@ pub(super) mod tests {
             let mut session = Kernel::new(Arch::new(), way).session();
             let case = Case::new(32, 200, 32);
             let mut whole = vec![0.0; 32 * 32];
-            let Block { rows, panels, pairs, .. } = case.block();
+            let ProductBlock { rows, panels, pairs, .. } = case.block();
             session.weights(panels, pairs).multiply(rows, 32, &mut whole, 32);
             for first in [0, 1, 15, 16, 31] {
                 let mut rows = vec![0x7fc0; PANEL * case.stride];

@@ -18,7 +18,7 @@ const CUT: Cut = Cut { rows: 128, columns: COLUMNS, tiles_a_thread: 8 };
 
 /// Where a product's rows go.
 #[derive(Clone, Copy)]
-pub(crate) enum Target {
+pub(crate) enum Destination {
     /// float32 rows: the product is added to them.
     Add(SharedRows<f32>),
     /// bfloat16 rows.
@@ -37,7 +37,7 @@ pub(crate) unsafe fn linear(
     weight: &Panels,
     bias: Option<&[f32]>,
     then: OnTile,
-    target: Target,
+    target: Destination,
 ) {
     tiles(rows, weight.outputs, threads, CUT).into_par_iter().with_max_len(1).for_each(|tile| {
         // SAFETY: tiles do not overlap; the rest is the caller's promise.
@@ -56,7 +56,7 @@ unsafe fn product(
     weight: &Panels,
     bias: Option<&[f32]>,
     then: OnTile,
-    target: Target,
+    target: Destination,
     tile: &Tile,
 ) {
     let mut session = kernel.session();
@@ -88,7 +88,7 @@ struct Finish<'a> {
     sums: &'a mut [f32],
     bias: &'a [f32; COLUMNS],
     then: OnTile,
-    target: Target,
+    target: Destination,
     /// The first row.
     row: usize,
     /// The first column, and how many there are.
@@ -102,9 +102,9 @@ impl WithSimd for Finish<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         match self.target {
-            Target::Add(rows) => self.add(simd, rows),
-            Target::Write(rows) if self.then == OnTile::Gelu => self.write::<S, true>(simd, rows),
-            Target::Write(rows) => self.write::<S, false>(simd, rows),
+            Destination::Add(rows) => self.add(simd, rows),
+            Destination::Write(rows) if self.then == OnTile::Gelu => self.write::<S, true>(simd, rows),
+            Destination::Write(rows) => self.write::<S, false>(simd, rows),
         }
     }
 }

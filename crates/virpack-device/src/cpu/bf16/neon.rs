@@ -1,6 +1,6 @@
 //! Blocks by `bfmmla`: two rows by two outputs a vector, four inputs an instruction.
 
-use super::{Block, PANEL};
+use super::{PANEL, ProductBlock};
 use std::arch::aarch64::{
     float32x4_t, uint32x4_t, vdupq_n_f32, vdupq_n_u32, vld1q_u32, vreinterpretq_f32_u64,
     vreinterpretq_u32_u64, vreinterpretq_u64_f32, vreinterpretq_u64_u32, vst1q_f32, vzip1q_u32, vzip1q_u64,
@@ -21,7 +21,7 @@ pub(super) fn is_available() -> bool {
 /// # Safety
 ///
 /// As `Multiplier::multiply` asserts; the processor has the instructions.
-pub(super) unsafe fn multiply(block: Block, out: &mut [f32], stride: usize) {
+pub(super) unsafe fn multiply(block: ProductBlock, out: &mut [f32], stride: usize) {
     for first in (0..block.count).step_by(ROWS) {
         let rows = block.rows.values[first * block.rows.stride..].as_ptr();
         for (n, panel) in block.panels.chunks_exact(block.pairs * PANEL).enumerate() {

@@ -4,7 +4,7 @@
 //! beside them, so that the inner loop is one of float32: the weights in vectors, a row's value in all lanes.
 
 use super::super::lines::Lines;
-use super::{Block, PANEL, widen};
+use super::{PANEL, ProductBlock, widen};
 use pulp::{Arch, Simd, WithSimd};
 
 /// Most rows that are widened together.
@@ -27,7 +27,7 @@ impl Wide {
     }
 
     /// The sums of a block whose panels were taken.
-    pub(super) fn multiply(&mut self, arch: Arch, block: Block, out: &mut [f32], stride: usize) {
+    pub(super) fn multiply(&mut self, arch: Arch, block: ProductBlock, out: &mut [f32], stride: usize) {
         self.rows.at_least(MOST_ROWS * 2 * block.pairs);
         arch.dispatch(Multiply { wide: self, block, out, stride });
     }
@@ -60,7 +60,7 @@ impl WithSimd for Take<'_> {
 
 struct Multiply<'a> {
     wide: &'a mut Wide,
-    block: Block<'a>,
+    block: ProductBlock<'a>,
     out: &'a mut [f32],
     stride: usize,
 }

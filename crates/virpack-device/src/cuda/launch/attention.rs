@@ -9,7 +9,7 @@ use crate::cuda::{Cuda, CudaTensor};
 
 /// One form of the matrix-unit kernel.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::cuda) struct Form {
+pub(in crate::cuda) struct KernelForm {
     /// Width of a head.
     width: usize,
     /// Heads of a block.
@@ -28,19 +28,26 @@ pub(in crate::cuda) struct Form {
     capacity: usize,
 }
 
-const fn form(width: usize, heads: usize, threads: usize, blocks: usize, tiles: usize, step: usize) -> Form {
+const fn form(
+    width: usize,
+    heads: usize,
+    threads: usize,
+    blocks: usize,
+    tiles: usize,
+    step: usize,
+) -> KernelForm {
     // 8 KB of keys.
     let chunk = match width {
         0..=16 => 256,
         17..=32 => 128,
         _ => 64,
     };
-    Form { width, heads, threads, blocks, tiles, step, chunk, capacity: 0 }
+    KernelForm { width, heads, threads, blocks, tiles, step, chunk, capacity: 0 }
 }
 
 /// The forms for batches of short sequences, the fastest of those tried (dev/cuda.md). A block has several
 /// heads, so that a row's piece is at least 64 bytes and all heads share the angles of a rotation.
-const SHORT_FORMS: [Form; 5] = [
+const SHORT_FORMS: [KernelForm; 5] = [
     form(16, 2, 128, 6, 1, 32),
     form(24, 2, 128, 4, 1, 64),
     form(32, 2, 128, 4, 2, 32),
@@ -49,7 +56,7 @@ const SHORT_FORMS: [Form; 5] = [
 ];
 
 /// The forms for batches with longer sequences, with room for four chunks.
-const LONG_FORMS: [Form; 5] = [
+const LONG_FORMS: [KernelForm; 5] = [
     long(form(16, 1, 256, 4, 1, 32)),
     long(form(24, 1, 256, 2, 1, 64)),
     long(form(32, 1, 256, 3, 1, 32)),
@@ -57,13 +64,13 @@ const LONG_FORMS: [Form; 5] = [
     long(form(128, 1, 256, 1, 1, 64)),
 ];
 
-const fn long(form: Form) -> Form {
-    Form { capacity: 4 * form.chunk, ..form }
+const fn long(form: KernelForm) -> KernelForm {
+    KernelForm { capacity: 4 * form.chunk, ..form }
 }
 
 /// The forms for compute capability 7.5, whose processors have 64 KB of shared memory and 1,024 threads. Two
 /// chunks of 4 KB of keys let a processor hold two blocks of eight warps (one for heads of 128).
-const TURING_FORMS: [Form; 5] = [
+const TURING_FORMS: [KernelForm; 5] = [
     turing(form(16, 1, 256, 3, 1, 32), 128),
     turing(form(24, 1, 256, 2, 1, 64), 64),
     turing(form(32, 1, 256, 2, 1, 64), 64),
@@ -71,8 +78,8 @@ const TURING_FORMS: [Form; 5] = [
     turing(form(128, 1, 256, 1, 1, 32), 32),
 ];
 
-const fn turing(form: Form, chunk: usize) -> Form {
-    Form { chunk, capacity: 2 * chunk, ..form }
+const fn turing(form: KernelForm, chunk: usize) -> KernelForm {
+    KernelForm { chunk, capacity: 2 * chunk, ..form }
 }
 
 /// Returns the values of a head's row in shared memory.
@@ -80,11 +87,17 @@ pub(super) const fn depth(width: usize) -> usize {
     width.next_multiple_of(16)
 }
 
-impl Form {
+impl KernelForm {
     /// Returns the form for heads of `width` and a batch whose longest sequence has `longest` tokens, within
     /// `limit` bytes of shared memory. `turing`: on compute capability 7.5.
-    pub(in crate::cuda) fn find(width: usize, longest: usize, limit: usize, turing: bool) -> Option<Form> {
-        let fits = |form: &Form| form.width == width && form.shared(form.capacity(longest, limit)) <= limit;
+    pub(in crate::cuda) fn find(
+        width: usize,
+        longest: usize,
+        limit: usize,
+        turing: bool,
+    ) -> Option<KernelForm> {
+        let fits =
+            |form: &KernelForm| form.width == width && form.shared(form.capacity(longest, limit)) <= limit;
         if turing {
             return TURING_FORMS.into_iter().find(fits);
         }
@@ -147,7 +160,7 @@ impl Cuda {
     /// 0.
     pub(in crate::cuda) fn attend_on_matrix_units(
         &self,
-        form: Form,
+        form: KernelForm,
         task: Task<'_>,
         table: u64,
         out: &CudaTensor,
@@ -182,7 +195,8 @@ mod tests {
             // Sums have the same order, whether a sequence fits or is divided into chunks.
             assert_eq!((form.chunk % form.step, form.capacity % form.chunk), (0, 0));
             for longest in [1, 50, 192, 193, 8192] {
-                let found = Form::find(form.width, longest, LIMIT, true).expect("a form for every length");
+                let found =
+                    KernelForm::find(form.width, longest, LIMIT, true).expect("a form for every length");
                 assert_eq!((found.width, found.capacity(longest, LIMIT)), (form.width, form.capacity));
             }
         }
