@@ -219,6 +219,9 @@ impl<B: Device + 'static> Engine<B> {
             let mut completions = Vec::new();
             while let Some(finished) = runner.next() {
                 let RunnerItem::Embeddings(Embeddings { rows, .. }) = finished? else { continue };
+                if rows.is_empty() {
+                    continue;
+                }
                 completions.push(Completion {
                     at: begun.elapsed(),
                     tokens: rows.iter().map(|row| row.length + 2).sum(),

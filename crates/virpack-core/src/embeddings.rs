@@ -4,10 +4,10 @@ use virpack_seq::SkippedRecord;
 
 use crate::row::Row;
 
-/// Embeddings of records, in the order of the records.
+/// Embeddings of records.
 ///
-/// An [`AsyncInferenceRunner`](crate::AsyncInferenceRunner) yields those of one batch, in the order of the
-/// batch.
+/// An [`Embedder`](crate::Embedder) returns them in the order of its records. An
+/// [`AsyncInferenceRunner`](crate::AsyncInferenceRunner) yields those of one batch, in the batch's order.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Embeddings {

@@ -111,12 +111,12 @@ pub enum ClassifierProblem {
 /// Whose vectors a classifier takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Towers {
-    /// The nucleotide model's, then the peptide model's.
+    /// The nucleotide model's, then the protein model's.
     Both,
     /// The nucleotide model's alone.
     Nucleotide,
-    /// The peptide model's alone.
-    Peptide,
+    /// The protein model's alone.
+    Protein,
 }
 
 /// A classifier, its batch norm folded into the layer before it.
@@ -280,7 +280,7 @@ impl Classifier {
     }
 
     /// Whose vectors it takes, given the widths of the two models; if they are equal and one is enough, the
-    /// peptide model's.
+    /// protein model's.
     ///
     /// # Errors
     ///
@@ -297,13 +297,13 @@ impl Classifier {
     /// assert!(error.to_string().contains("580"), "{error}");
     /// # Ok::<(), virpack_model::ModelError>(())
     /// ```
-    pub fn check_widths(&self, nucleotide: usize, peptide: usize) -> Result<Towers, ModelError> {
+    pub fn check_widths(&self, nucleotide: usize, protein: usize) -> Result<Towers, ModelError> {
         match self.input_width {
-            width if width == nucleotide + peptide => Ok(Towers::Both),
-            width if width == peptide => Ok(Towers::Peptide),
+            width if width == nucleotide + protein => Ok(Towers::Both),
+            width if width == protein => Ok(Towers::Protein),
             width if width == nucleotide => Ok(Towers::Nucleotide),
             width => {
-                Err(ModelError::ClassifierWidths { path: self.location.path(), width, nucleotide, peptide })
+                Err(ModelError::ClassifierWidths { path: self.location.path(), width, nucleotide, protein })
             }
         }
     }
@@ -386,18 +386,18 @@ fn read_or(file: &TensorFile, tensor: Option<&StoredTensor>, default: f32, width
 }
 
 /// Returns what would fit a classifier of `width` features better than models of these widths.
-pub(crate) fn fitting(width: usize, nucleotide: usize, peptide: usize) -> String {
+pub(crate) fn fitting(width: usize, nucleotide: usize, protein: usize) -> String {
     let published = |hidden: usize| match PUBLISHED.iter().find(|model| model.hidden == hidden) {
         Some(model) => format!(" ({})", model.name),
         None => String::new(),
     };
     let mut fits = Vec::new();
-    if let Some(peptide) = width.checked_sub(nucleotide).filter(|width| *width > 0) {
-        let model = published(peptide);
-        fits.push(format!("with this nucleotide model a peptide model of {peptide}{model}"));
+    if let Some(protein) = width.checked_sub(nucleotide).filter(|width| *width > 0) {
+        let model = published(protein);
+        fits.push(format!("with this nucleotide model a protein model of {protein}{model}"));
     }
-    if let Some(nucleotide) = width.checked_sub(peptide).filter(|width| *width > 0) {
-        fits.push(format!("with this peptide model a nucleotide model of {nucleotide}"));
+    if let Some(nucleotide) = width.checked_sub(protein).filter(|width| *width > 0) {
+        fits.push(format!("with this protein model a nucleotide model of {nucleotide}"));
     }
     fits.push(format!("one model alone of {width}{}", published(width)));
     fits.join(", or ")
@@ -421,7 +421,7 @@ mod tests {
     #[test]
     fn what_fits_is_named() {
         let said = fitting(3328, 768, 640);
-        assert!(said.contains("a peptide model of 2560 (esm2_t36_3B_UR50D)"), "{said}");
+        assert!(said.contains("a protein model of 2560 (esm2_t36_3B_UR50D)"), "{said}");
         assert!(said.contains("a nucleotide model of 2688"), "{said}");
         assert_eq!(fitting(320, 768, 640), "one model alone of 320 (esm2_t6_8M_UR50D)");
     }

@@ -302,9 +302,9 @@ pub enum ModelError {
     },
     /// A classifier that takes vectors of other widths than the models give.
     #[error(
-        "{} takes {width} features, but the nucleotide model gives {nucleotide} and the peptide model {peptide}, \
-         {} together",
-        shown_path(path), nucleotide + peptide
+        "{} takes {width} features, but the nucleotide model gives {nucleotide} and the protein model \
+         {protein}, {} together",
+        shown_path(path), nucleotide + protein
     )]
     ClassifierWidths {
         /// The classifier's file.
@@ -313,8 +313,8 @@ pub enum ModelError {
         width: usize,
         /// Width of the nucleotide model.
         nucleotide: usize,
-        /// Width of the peptide model.
-        peptide: usize,
+        /// Width of the protein model.
+        protein: usize,
     },
     /// A device refused or failed.
     #[error(transparent)]

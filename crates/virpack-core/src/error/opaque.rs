@@ -1,6 +1,6 @@
-//! Defines the public errors around the crate's own enums of problems.
+//! Defines the public errors around private enums of problems.
 
-/// Defines a public error around an enum of the crate alone, and its conversion to a variant of the error
+/// Defines a public error around a private enum, and its conversion to a variant of the error
 /// that holds it. Display, source and hint are those of the enum.
 macro_rules! opaque {
     ($(#[$doc:meta])* pub struct $error:ident($vis:vis $problem:ident) in $outer:ident::$variant:ident;) => {

@@ -15,13 +15,14 @@ opaque! {
 }
 
 impl SettingError {
-    /// Returns the name of the setting: that of the method which sets it, or of the value.
+    /// Returns the name of the setting: a field of the options, or a name for a value that is given by
+    /// itself.
     #[must_use]
     pub fn setting(&self) -> &'static str {
         self.0.setting()
     }
 
-    /// Returns what happened, as Display does, with `name` for the setting.
+    /// Returns what happened, as Display does, with `name` for the setting where the text has it.
     ///
     /// ```
     /// use virpack_core::Error;
@@ -42,7 +43,7 @@ impl SettingError {
 pub(crate) enum SettingProblem {
     /// A fraction outside 0 to 1.
     NoShare {
-        /// The name of the field in [`CallOptions`](crate::calls::CallOptions), or of the value.
+        /// The name of the field in the options, or of the value.
         setting: &'static str,
         /// The requested value.
         given: f64,

@@ -107,7 +107,8 @@ impl Order {
         &mut self,
         mut hand_on: impl FnMut(Turn<'_>) -> Result<(), OutputError>,
     ) -> Result<(), OutputError> {
-        self.advance(&mut usize::MAX.clone(), &mut hand_on)
+        let mut all = usize::MAX;
+        self.advance(&mut all, &mut hand_on)
     }
 
     /// Passes on results whose turn has come, and at most `most` of an earlier run.

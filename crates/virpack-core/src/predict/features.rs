@@ -115,7 +115,7 @@ impl Features {
             };
         }
         let takes = frames.check_widths(widths.nucleotide, widths.protein)?;
-        let takes = Pair { nucleotide: takes != Towers::Peptide, protein: takes != Towers::Nucleotide };
+        let takes = Pair { nucleotide: takes != Towers::Protein, protein: takes != Towers::Nucleotide };
         match nucleotides {
             Some(other) if other.input_width() != widths.nucleotide => {
                 let (path, width) = (other.location().path(), other.input_width());

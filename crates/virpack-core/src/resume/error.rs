@@ -11,7 +11,7 @@ use crate::error::{Error, opaque};
 use crate::identity::IdentityDifference;
 
 opaque! {
-    /// Why a run cannot resume another one, or begin beside what that left.
+    /// Why a run cannot resume another one, or begin while the parts of another one are there.
     pub struct ResumeError(pub(super) ResumeProblem) in Error::Resume;
 }
 

@@ -46,7 +46,7 @@ impl CallThresholds {
     ///
     /// # Errors
     ///
-    /// [`SettingError`](crate::SettingError) unless `viral` is 0 to 1.
+    /// [`Error::Setting`] unless `viral` is 0 to 1.
     pub fn at(viral: f64) -> Result<Self, Error> {
         if !(0.0..=1.0).contains(&viral) {
             return Err(SettingProblem::NoShare { setting: "min_score", given: viral }.into());

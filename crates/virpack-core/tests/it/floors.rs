@@ -23,7 +23,8 @@ const CRATES: [(&str, &[&str]); 5] = [
 /// The crates without a picture, whose types are compared nevertheless.
 const OTHERS: [&str; 2] = ["virpack", "virpack-python"];
 
-/// Names of several types with one meaning: what a command takes, and a type with a form for each kind of target.
+/// Names of several types with one meaning: what a command takes, and a type with a form for each kind of
+/// target.
 const SHARED: [(&str, &str); 2] = [("virpack", "Arguments"), ("virpack-model", "Numbers")];
 
 type Arrows = BTreeMap<String, BTreeSet<String>>;

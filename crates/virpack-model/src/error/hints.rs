@@ -73,9 +73,9 @@ impl Hint for ModelError {
                  module or a state dict, or as safetensors"
                     .into()
             }
-            ModelError::ClassifierWidths { width, nucleotide, peptide, .. } => format!(
+            ModelError::ClassifierWidths { width, nucleotide, protein, .. } => format!(
                 "name the models that the classifier was trained with: {}",
-                fitting(*width, *nucleotide, *peptide)
+                fitting(*width, *nucleotide, *protein)
             )
             .into(),
             ModelError::ShardIndex { shard: Some(_), .. }

@@ -83,7 +83,7 @@ fn one_models_vectors_are_enough() {
     let classifier = Classifier::open(&fixture("peptide_only.pth")).unwrap();
     let scores = classifier.scores(&golden.features(24)).unwrap();
     assert_close("peptide_only.pth", &scores, &golden.scores("peptide_only"));
-    assert_eq!(classifier.check_widths(24, 40).unwrap(), Towers::Peptide);
+    assert_eq!(classifier.check_widths(24, 40).unwrap(), Towers::Protein);
     assert_eq!(classifier.check_widths(40, 24).unwrap(), Towers::Nucleotide);
 }
 
@@ -94,8 +94,8 @@ fn widths_are_checked_and_the_fitting_models_are_named() {
     let error = classifier.check_widths(24, 320).unwrap_err();
     let message = error.to_string();
     assert!(message.contains("takes 64 features"), "{message}");
-    assert!(message.contains("the nucleotide model gives 24 and the peptide model 320"), "{message}");
-    assert!(error.hint().unwrap().contains("a peptide model of 40"), "{error:?}");
+    assert!(message.contains("the nucleotide model gives 24 and the protein model 320"), "{message}");
+    assert!(error.hint().unwrap().contains("a protein model of 40"), "{error:?}");
     assert!(classifier.scores(&[0.0; 65]).is_err());
     assert!(classifier.scores(&[]).unwrap().is_empty());
 }

@@ -9,7 +9,8 @@ mod sources;
 
 use sources::sources;
 
-const LIBRARIES: [&str; 4] = ["virpack-seq", "virpack-device", "virpack-model", "virpack-core"];
+const LIBRARIES: [&str; 5] =
+    ["virpack-seq", "virpack-device", "virpack-model", "virpack-core", "virpack-store"];
 
 /// Options of other programs, in commands of hints and in the arguments of a compiler.
 const OF_OTHERS: [&str; 9] = [
