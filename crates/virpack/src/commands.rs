@@ -27,7 +27,7 @@ pub(crate) mod run;
 pub(crate) mod stdout;
 pub(crate) mod validate;
 
-use crate::failure::INTERRUPTED;
+use crate::exit::INTERRUPTED;
 use crate::log::LogArguments;
 use crate::signals::on_stop;
 use std::sync::Arc;

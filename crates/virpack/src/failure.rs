@@ -1,19 +1,6 @@
-//! The errors and exit codes of commands.
+//! The errors of commands.
 
-use crate::log::LogFormat;
-use crate::messages;
 use virpack_seq::shown_path;
-
-/// Exit code for a fault of the input or the options.
-pub(crate) const USER: u8 = 1;
-/// Exit code for a fault of virpack.
-pub(crate) const OURS: u8 = 2;
-
-/// Exit code of a run that was interrupted, by Ctrl-C or a signal.
-pub(crate) const INTERRUPTED: u8 = 130;
-
-/// Exit code of a run whose output was closed: what shells report for a program that SIGPIPE ended.
-const CLOSED_PIPE: u8 = 141;
 
 /// Why a command failed. The hint is in [`messages`](crate::messages).
 #[derive(Debug, thiserror::Error)]
@@ -145,32 +132,5 @@ impl Failure {
     pub(crate) fn is_other_calls(&self) -> bool {
         use virpack_core::{Error, ResumeErrorKind};
         matches!(self, Failure::Virpack(Error::Resume(error)) if error.kind() == ResumeErrorKind::OtherCalls)
-    }
-
-    /// Reports the failure on stderr and returns the exit code.
-    pub(crate) fn report(self, log: LogFormat) -> u8 {
-        if let Failure::Stdout(error) = &self
-            && error.kind() == std::io::ErrorKind::BrokenPipe
-        {
-            // The reader has closed the pipe, as `head` does.
-            return 0;
-        }
-        if let Failure::Virpack(virpack_core::Error::Output(error)) = &self
-            && error.is_closed_pipe()
-        {
-            return CLOSED_PIPE;
-        }
-        let error = match &self {
-            Failure::Virpack(error) => Some(error),
-            Failure::Resumable { error, .. } => Some(&**error),
-            _ => None,
-        };
-        let code = match error {
-            Some(virpack_core::Error::Interrupted { .. }) => INTERRUPTED,
-            Some(error) if error.is_fault() => OURS,
-            _ => USER,
-        };
-        log.error(messages::of_failure(&self), code);
-        code
     }
 }

@@ -8,6 +8,7 @@
 mod again;
 mod commands;
 mod examples;
+mod exit;
 mod failure;
 mod log;
 mod messages;
@@ -132,9 +133,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     };
     match panics::caught(log, || run_command(&arguments.command)) {
         Ok(Ok(())) => 0,
-        Ok(Err(failure)) => failure.report(log),
+        Ok(Err(failure)) => exit::report(&failure, log),
         // A fault of virpack, which must not end with another exit code.
-        Err(_) => failure::OURS,
+        Err(_) => exit::OURS,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Reports panics as JSON under `--log-format json`, like all other errors.
 
-use crate::failure::OURS;
+use crate::exit::OURS;
 use crate::log::LogFormat;
 use crate::messages::Message;
 use parking_lot::Mutex;

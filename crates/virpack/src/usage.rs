@@ -1,6 +1,6 @@
 //! Messages about options that a command does not accept.
 
-use crate::failure::USER;
+use crate::exit::USER;
 use crate::log::LogFormat;
 use crate::messages::Message;
 use crate::values::WrongValue;
