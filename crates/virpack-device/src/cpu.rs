@@ -28,7 +28,7 @@ use attention::HeadTask;
 use bf16::Kernel;
 use buffers::Buffers;
 use clock::{Clock, Kind};
-use linear::{Input, OnTile, RowMajor};
+use linear::{Input, RowMajor};
 use pulp::Arch;
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -36,7 +36,7 @@ use rotary::{RotaryTable, RotaryTables};
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::sync::Arc;
-use tiles::{SharedRows, tiles};
+use tiles::{OnTile, SharedRows, tiles};
 
 /// Rows a task of a row-by-row operation takes.
 const ROWS: usize = 64;

@@ -9,6 +9,7 @@ mod algorithms;
 mod arena;
 mod arena_plan;
 mod attention;
+mod attention_task;
 mod backend;
 mod bytes;
 mod compile;

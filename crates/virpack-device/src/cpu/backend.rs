@@ -2,9 +2,10 @@
 
 use super::clock::Kind;
 use super::exact::ExactValues;
-use super::linear::{Gated, MapGelu, OnTile, RowMajor, Weights};
+use super::linear::{Gated, MapGelu, RowMajor, Weights};
 use super::norm::NormRow;
 use super::pool::PoolRows;
+use super::tiles::OnTile;
 use super::{Cpu, CpuMatrix, CpuPacked, CpuTensor};
 use crate::{
     Attention, Backend, DeviceError, Epilogue, LayerNorm, LinearOf, Pool, PoolSpan, TokenDropout, Work,

@@ -5,7 +5,7 @@ use super::buffers::CpuTensor;
 use super::exact::ExactValues;
 use super::gemm::{Left, multiply};
 use super::math::gelu;
-use super::tiles::{Cut, SharedRows, Tile};
+use super::tiles::{Cut, OnTile, SharedRows, Tile};
 use crate::DeviceError;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
@@ -70,17 +70,6 @@ impl CpuMatrix {
         // A table is in float32, unless a wrapper of this backend has uploaded it by `matrix`.
         Ok((rows, rows.values.to_f32()))
     }
-}
-
-/// What follows the product on each tile.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum OnTile {
-    /// Nothing more.
-    Nothing,
-    /// The exact GELU.
-    Gelu,
-    /// The product is added to what the output holds.
-    Add,
 }
 
 /// What a product reads: rows as long as its weight's, `stride` values from row to row.

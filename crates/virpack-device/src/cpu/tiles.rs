@@ -9,6 +9,17 @@ pub(crate) struct Tile {
     pub(crate) columns: Range<usize>,
 }
 
+/// What follows the product on each tile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OnTile {
+    /// Nothing more.
+    Nothing,
+    /// The exact GELU.
+    Gelu,
+    /// The product is added to what the output holds.
+    Add,
+}
+
 /// How products are cut.
 #[derive(Clone, Copy)]
 pub(crate) struct Cut {

@@ -1,8 +1,8 @@
 //! Windows of tokens: their embedding, their rows side by side, and convolutions without a copy of them.
 
-use super::linear::{self, Input, OnTile, RowMajor};
+use super::linear::{self, Input, RowMajor};
 use super::norm::NormRow;
-use super::tiles::tiles_of;
+use super::tiles::{OnTile, tiles_of};
 use super::{Cpu, CpuMatrix, CpuPacked, CpuTensor};
 use crate::cpu::clock::Kind;
 use crate::{DeviceError, LayerNorm, shapes};

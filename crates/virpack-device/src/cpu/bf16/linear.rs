@@ -1,8 +1,7 @@
 //! Products with weights in bfloat16: blocks, and what follows each while its sums are in cache.
 
-use super::super::linear::OnTile;
 use super::super::math::gelu;
-use super::super::tiles::{Cut, SharedRows, Tile, tiles};
+use super::super::tiles::{Cut, OnTile, SharedRows, Tile, tiles};
 use super::panels::Panels;
 use super::rows::narrow;
 use super::{BLOCK_ROWS, Kernel, PANEL, Rows};

@@ -1,7 +1,7 @@
 //! Launches `attention.cu`: attention on the matrix units of every card.
 
 use crate::DeviceError;
-use crate::cuda::attention::Task;
+use crate::cuda::attention_task::Task;
 use crate::cuda::kernel_source::{KernelSource, kernel_source};
 use crate::cuda::kernels::{Grid, arguments};
 use crate::cuda::packed::SHORT;

@@ -1,7 +1,7 @@
 //! Launches `attention_any.cu`: attention for any width and dtype.
 
 use crate::DeviceError;
-use crate::cuda::attention::Task;
+use crate::cuda::attention_task::Task;
 use crate::cuda::kernel_source::{KernelSource, kernel_source};
 use crate::cuda::kernels::{Grid, arguments};
 use crate::cuda::packed::WIDEST_HEAD;

@@ -1,7 +1,7 @@
 //! Launches `attention_pairs.cu`: attention of pairs of float16, as accurate as float32.
 
 use super::attention::depth;
-use crate::cuda::attention::Task;
+use crate::cuda::attention_task::Task;
 use crate::cuda::forms::Form;
 use crate::cuda::kernel_source::{KernelSource, kernel_source};
 use crate::cuda::kernels::{Grid, arguments};

@@ -3,7 +3,7 @@
 
 use super::attention_whole::{ROWS, columns, row, tile_defines};
 use crate::DeviceError;
-use crate::cuda::attention::Task;
+use crate::cuda::attention_task::Task;
 use crate::cuda::kernel_source::{KernelSource, kernel_source};
 use crate::cuda::kernels::{Grid, WARPGROUP, arguments};
 use crate::cuda::packed::Part;

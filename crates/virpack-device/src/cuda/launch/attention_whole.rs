@@ -2,7 +2,7 @@
 //! are already rotated.
 
 use crate::DeviceError;
-use crate::cuda::attention::Task;
+use crate::cuda::attention_task::Task;
 use crate::cuda::kernel_source::{KernelSource, kernel_source};
 use crate::cuda::kernels::{Grid, WARPGROUP, arguments};
 use crate::cuda::packed::Part;
