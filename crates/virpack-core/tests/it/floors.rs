@@ -10,8 +10,8 @@ mod sources;
 
 use sources::sources;
 
-/// The crates, each with what its picture leaves out: the crate's page, the program's entry, modules that only
-/// fuzz targets use, and errors that know every room.
+/// The crates, each with what its picture leaves out: the crate's page, the program's entry, modules that
+/// only fuzz targets use, and errors that know every room.
 const CRATES: [(&str, &[&str]); 7] = [
     ("virpack-core", &["lib", "fuzzing", "error"]),
     ("virpack-model", &["lib", "fuzzing", "error"]),
