@@ -22,8 +22,8 @@ const CRATES: [(&str, &[&str]); 7] = [
     ("virpack-python", &["lib"]),
 ];
 
-/// Names of several types with one meaning: what a command takes, and a type with a form for each kind of
-/// target.
+/// Several types share these names, because they mean the same: the arguments of a command, and a type with a
+/// form for each kind of target.
 const SHARED: [(&str, &str); 2] = [("virpack", "Arguments"), ("virpack-model", "Numbers")];
 
 type Arrows = BTreeMap<String, BTreeSet<String>>;
@@ -169,7 +169,7 @@ fn a_type_name_has_one_meaning_in_a_crate() {
 }
 
 #[test]
-fn types_are_found_whoever_sees_them() {
+fn types_of_any_visibility_are_found() {
     let lines = [
         "pub struct Row {",
         "pub(in crate::cuda) enum Form<'a> {",

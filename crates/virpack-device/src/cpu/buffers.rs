@@ -11,14 +11,14 @@ use std::sync::{Arc, OnceLock};
 pub struct CpuTensor {
     pub(crate) rows: usize,
     pub(crate) columns: usize,
-    form: Precision,
+    precision: Precision,
     lines: Lines,
     /// The values of a bfloat16 tensor in float32, where they were asked for.
     widened: OnceLock<Vec<f32>>,
     home: Buffers,
 }
 
-/// How a tensor's values lie in memory.
+/// The precision of a tensor's values, and how they lie in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Precision {
     /// float32, row after row.
@@ -30,7 +30,7 @@ enum Precision {
 impl CpuTensor {
     /// Row-major values, `[rows, columns]`. Those of a bfloat16 tensor are widened at the first call.
     pub fn values(&self) -> &[f32] {
-        match self.form {
+        match self.precision {
             Precision::F32 => &self.lines.f32s()[..self.rows * self.columns],
             Precision::Bf16 => self.widened.get_or_init(|| {
                 let rows = self.lines.u16s().chunks(bf16::stride(self.columns)).take(self.rows);
@@ -41,19 +41,19 @@ impl CpuTensor {
 
     /// Returns the values of a float32 tensor.
     pub(crate) fn values_mut(&mut self) -> &mut [f32] {
-        assert!(self.form == Precision::F32, "a bfloat16 tensor is written as such");
+        assert!(self.precision == Precision::F32, "a bfloat16 tensor is written as such");
         &mut self.lines.f32s_mut()[..self.rows * self.columns]
     }
 
     /// Returns the rows of a bfloat16 tensor; None for float32.
     pub(crate) fn bf16(&self) -> Option<bf16::Rows<'_>> {
         let rows = bf16::Rows { values: self.lines.u16s(), stride: bf16::stride(self.columns) };
-        (self.form == Precision::Bf16).then_some(rows)
+        (self.precision == Precision::Bf16).then_some(rows)
     }
 
     /// Returns the values of a bfloat16 tensor, [`bf16::stride`] from row to row.
     pub(crate) fn bf16_mut(&mut self) -> &mut [u16] {
-        assert!(self.form == Precision::Bf16, "a float32 tensor is written as such");
+        assert!(self.precision == Precision::Bf16, "a float32 tensor is written as such");
         &mut self.lines.u16s_mut()[..self.rows * bf16::stride(self.columns)]
     }
 }
@@ -92,7 +92,7 @@ impl Buffers {
 
     /// Returns an idle buffer if one is large enough and less than twice too large, so that a batch a little
     /// longer than the last replaces its buffers instead of adding to them.
-    fn give(&self, rows: usize, columns: usize, form: Precision, needed: usize) -> CpuTensor {
+    fn give(&self, rows: usize, columns: usize, precision: Precision, needed: usize) -> CpuTensor {
         let mut idle = self.idle.lock();
         let fit = (0..idle.len())
             .filter(|&i| idle[i].len() >= needed && idle[i].len() / 2 <= needed)
@@ -110,7 +110,7 @@ impl Buffers {
                 Lines::zeroed(needed)
             }
         };
-        CpuTensor { rows, columns, form, lines, widened: OnceLock::new(), home: self.clone() }
+        CpuTensor { rows, columns, precision, lines, widened: OnceLock::new(), home: self.clone() }
     }
 
     fn put_back(&self, lines: Lines) {

@@ -16,7 +16,7 @@ pub(crate) enum OnTile {
     Nothing,
     /// The exact GELU.
     Gelu,
-    /// The product is added to what the output holds.
+    /// Adds the product to the output.
     Add,
 }
 

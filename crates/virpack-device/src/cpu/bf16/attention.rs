@@ -62,7 +62,7 @@ pub(crate) fn scratch(longest: usize, width: usize) -> usize {
 
 /// Working memory of a thread, kept between tasks.
 #[derive(Default)]
-struct Workspace {
+struct QueryScratch {
     /// Panels of keys: pairs of a head's columns.
     keys: Lines,
     /// For each block of keys, panels of a head's columns: pairs of keys.
@@ -80,7 +80,7 @@ struct Workspace {
 }
 
 thread_local! {
-    static SCRATCH: RefCell<Workspace> = RefCell::default();
+    static SCRATCH: RefCell<QueryScratch> = RefCell::default();
 }
 
 /// Runs one task with this thread's scratch.
@@ -91,7 +91,7 @@ thread_local! {
 /// head.
 pub(crate) unsafe fn run(kernel: Kernel, task: QueryTask) {
     SCRATCH.with_borrow_mut(|scratch| {
-        let Workspace { queries, scores, weights, sums, added, .. } = scratch;
+        let QueryScratch { queries, scores, weights, sums, added, .. } = scratch;
         queries.at_least(BLOCK_ROWS * stride(task.width) / 2);
         scores.at_least(BLOCK_ROWS * SCORES);
         weights.at_least(BLOCK_ROWS * WEIGHTS / 2);
@@ -142,7 +142,7 @@ impl QueryTask<'_> {
         &self,
         kernel: Kernel,
         session: &mut Session,
-        scratch: &mut Workspace,
+        scratch: &mut QueryScratch,
         block: usize,
         count: usize,
     ) {
@@ -160,7 +160,7 @@ impl QueryTask<'_> {
         &self,
         kernel: Kernel,
         session: &mut Session,
-        scratch: &mut Workspace,
+        scratch: &mut QueryScratch,
         state: &[Running; BLOCK_ROWS],
         block: usize,
         count: usize,
@@ -199,7 +199,7 @@ impl QueryTask<'_> {
 struct Gather<'a> {
     task: &'a QueryTask<'a>,
     kernel: Kernel,
-    scratch: &'a mut Workspace,
+    scratch: &'a mut QueryScratch,
 }
 
 impl WithSimd for Gather<'_> {
@@ -215,7 +215,7 @@ impl WithSimd for Gather<'_> {
         scratch.keys.at_least(key_words);
         scratch.values.at_least(value_words);
         scratch.queries.u16s_mut().fill(0);
-        let Workspace { keys, queries, values, .. } = scratch;
+        let QueryScratch { keys, queries, values, .. } = scratch;
         for (panel, words) in keys.u32s_mut()[..key_words].chunks_exact_mut(PANEL * pairs).enumerate() {
             let first = panel * PANEL;
             let count = PANEL.min(length.saturating_sub(first));
@@ -298,7 +298,7 @@ fn interleave(low: &[u16], high: &[u16], first: usize, words: &mut [u32; PANEL])
 struct GatherQueries<'a> {
     task: &'a QueryTask<'a>,
     kernel: Kernel,
-    scratch: &'a mut Workspace,
+    scratch: &'a mut QueryScratch,
     first: usize,
     count: usize,
 }
@@ -320,7 +320,7 @@ impl WithSimd for GatherQueries<'_> {
 struct Softmax<'a> {
     task: &'a QueryTask<'a>,
     kernel: Kernel,
-    scratch: &'a mut Workspace,
+    scratch: &'a mut QueryScratch,
     state: &'a mut [Running; BLOCK_ROWS],
     /// The first query.
     first: usize,
@@ -394,7 +394,7 @@ impl WithSimd for AddSums<'_> {
 /// Divides by softmax's totals and writes. It is made in [`run`] alone.
 struct Divide<'a> {
     task: &'a QueryTask<'a>,
-    scratch: &'a mut Workspace,
+    scratch: &'a mut QueryScratch,
     state: &'a [Running; BLOCK_ROWS],
     first: usize,
     count: usize,

@@ -116,13 +116,22 @@ impl ProductBlock<'_> {
 pub(crate) struct Kernel {
     arch: Arch,
     instructions: Bf16Instructions,
+    /// Whether softmax and rotary positions use AVX-512 BF16, which processors with AMX have beside it.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) has_avx512: bool,
 }
 
 impl Kernel {
     /// By instructions that are available: others are those that are.
     pub(crate) fn new(arch: Arch, instructions: Bf16Instructions) -> Kernel {
         let available = instructions.is_available();
-        Kernel { arch, instructions: if available { instructions } else { Bf16Instructions::Widened } }
+        let instructions = if available { instructions } else { Bf16Instructions::Widened };
+        Kernel {
+            arch,
+            instructions,
+            #[cfg(target_arch = "x86_64")]
+            has_avx512: instructions != Bf16Instructions::Widened && super::avx512::is_available(),
+        }
     }
 
     pub(crate) fn instructions(self) -> Bf16Instructions {
@@ -140,13 +149,6 @@ impl Kernel {
             Bf16Instructions::Neon => 8,
             Bf16Instructions::Avx512 | Bf16Instructions::Widened => 2,
         }
-    }
-
-    /// Returns whether softmax and rotary positions may use AVX-512 BF16, which processors with AMX have
-    /// beside it.
-    #[cfg(target_arch = "x86_64")]
-    pub(super) fn has_avx512(self) -> bool {
-        self.instructions != Bf16Instructions::Widened && super::avx512::is_available()
     }
 
     /// Makes this thread ready to multiply, until the session is dropped.

@@ -35,7 +35,7 @@ pub(crate) fn rotate(kernel: Kernel, head: &[u16], [cos, sin]: [&[f32]; 2], out:
     let (low, high) = (&head[..half], &head[half..2 * half]);
     let (out_low, out_high) = out[..2 * half].split_at_mut(half);
     #[cfg(target_arch = "x86_64")]
-    if kernel.has_avx512() {
+    if kernel.has_avx512 {
         // SAFETY: the processor has the instructions; all six slices are as long as `cos`.
         return unsafe { super::avx512::rotate([low, high], [cos, &sin[..half]], [out_low, out_high]) };
     }

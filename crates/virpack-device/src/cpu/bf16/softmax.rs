@@ -44,7 +44,7 @@ pub(super) fn weigh<S: Simd>(
     scale: f32,
 ) -> Running {
     #[cfg(target_arch = "x86_64")]
-    if kernel.has_avx512() {
+    if kernel.has_avx512 {
         // SAFETY: the processor has the instructions.
         return unsafe { super::avx512::weigh(scores, weights, before, scale) };
     }
