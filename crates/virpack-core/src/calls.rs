@@ -13,10 +13,10 @@ mod external_sort;
 mod files;
 mod judged;
 mod options;
-mod outputs;
 mod page;
 mod plots;
 mod proviruses;
+mod recorded;
 mod score_text;
 mod scores;
 mod scoring;
@@ -33,7 +33,6 @@ pub use counts::{Counts, RecordCount};
 pub(crate) use files::CallFiles;
 pub(crate) use judged::{RecordFacts, judge};
 pub use options::CallOptions;
-pub(crate) use outputs::CallOutputs;
 pub(crate) use scores::Scores;
 pub(crate) use scoring::RecordScoring;
 pub use summary::CallSummary;
@@ -43,6 +42,3 @@ pub(crate) use tables::{CallTables, CompleteCalls};
 #[doc(hidden)]
 pub use track::{Draw, DrawError, Track};
 pub use virnucpro::Compat;
-
-/// The default of the most records that are drawn.
-pub const DEFAULT_MAX_PLOTS: usize = 100;

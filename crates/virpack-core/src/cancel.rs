@@ -25,6 +25,15 @@ impl CancelToken {
 
     /// Cancels the runs that have this token. Their devices finish the batches in flight, and finished work
     /// is kept.
+    ///
+    /// ```
+    /// use virpack_core::CancelToken;
+    ///
+    /// let token = CancelToken::new();
+    /// let of_another_thread = token.clone();
+    /// std::thread::spawn(move || of_another_thread.cancel()).join().unwrap();
+    /// assert!(token.is_cancelled());
+    /// ```
     pub fn cancel(&self) {
         self.0.store(true, Ordering::Relaxed);
     }

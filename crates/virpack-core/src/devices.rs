@@ -89,6 +89,16 @@ macro_rules! for_devices {
 }
 
 /// Returns the device of [`DeviceOptions::open`].
+///
+/// ```
+/// use virpack_core::device::Device;
+/// use virpack_core::{DeviceChoice, DeviceOptions, for_devices, only};
+///
+/// let devices = DeviceOptions::default().device(DeviceChoice::Cpu).open()?;
+/// let name = for_devices!(devices, |devices| Device::name(&*only(devices)));
+/// assert!(name.starts_with("CPU"));
+/// # Ok::<(), virpack_core::Error>(())
+/// ```
 pub fn only<D>(mut devices: Vec<Arc<D>>) -> Arc<D> {
     devices.pop().expect("`open` gives one device")
 }
@@ -100,6 +110,15 @@ impl DeviceOptions {
         /// Sets the precision of activations and weights; None: float16 on a GPU, float32 on the CPU.
         dtype: impl Into<Option<Dtype>>,
         /// Sets the threads that compute on a CPU; None: one a core.
+        ///
+        /// ```
+        /// use std::num::NonZeroUsize;
+        /// use virpack_core::{DeviceChoice, DeviceOptions, Devices};
+        ///
+        /// let options = DeviceOptions::default().device(DeviceChoice::Cpu).threads(NonZeroUsize::new(2));
+        /// assert!(matches!(options.open()?, Devices::Cpu(_)));
+        /// # Ok::<(), virpack_core::Error>(())
+        /// ```
         threads: impl Into<Option<NonZeroUsize>>,
     }
 
@@ -209,10 +228,10 @@ fn first_usable<T>(
 }
 
 impl FromStr for DeviceChoice {
-    type Err = String;
+    type Err = DeviceChoiceError;
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || "expected auto, cpu, cuda, cuda:N, cuda:N,M or cuda:all".to_owned();
+    fn from_str(text: &str) -> Result<Self, DeviceChoiceError> {
+        let wrong = || DeviceChoiceProblem::NoDevice;
         match text {
             "auto" => Ok(DeviceChoice::Auto),
             "cpu" => Ok(DeviceChoice::Cpu),
@@ -223,8 +242,10 @@ impl FromStr for DeviceChoice {
                 let numbers: Vec<usize> =
                     numbers.map(str::parse).collect::<Result<_, _>>().map_err(|_| wrong())?;
                 let twice = numbers.iter().enumerate().find(|(i, n)| numbers[..*i].contains(n));
-                twice.map_or(Ok(()), |(_, n)| Err(format!("cuda:{n} is listed twice")))?;
-                Ok(DeviceChoice::Cuda(numbers))
+                match twice {
+                    Some((_, ordinal)) => Err(DeviceChoiceProblem::Twice(*ordinal).into()),
+                    None => Ok(DeviceChoice::Cuda(numbers)),
+                }
             }
         }
     }

@@ -7,19 +7,17 @@ mod output;
 mod report;
 mod summary;
 
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Instant;
 
-use virpack_device::{Cpu, Device};
+use virpack_device::Device;
 use virpack_seq::Records;
 
 use crate::Error;
 use crate::cancel::CancelToken;
-use crate::embedder::{self, Embedder, EmbeddingStream, WarmModel, for_model};
+use crate::embedder::{self, Embedder, for_model};
 use crate::event::Event;
 use crate::for_devices;
-use crate::output::Row;
 use crate::resume::Session;
 use model::EmbedModel;
 pub use options::EmbedOptions;
@@ -63,6 +61,20 @@ pub fn embed(
 }
 
 /// [`embed`] on devices that are ready, at least one.
+///
+/// ```
+/// use std::sync::Arc;
+/// use virpack_core::device::Cpu;
+/// use virpack_core::{CancelToken, EmbedOptions, embed_on};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let output = folder.path().join("emb.npy");
+/// let inputs = vec!["../../examples/proteins.fasta".into()];
+/// let options = EmbedOptions::new(inputs, "virpack-mini", &output);
+/// let cpu = Arc::new(Cpu::new(None)?);
+/// assert_eq!(embed_on(vec![cpu], &options, &CancelToken::new(), |_event| ())?.written.rows, 4);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
 ///
@@ -179,31 +191,4 @@ fn run<B: Device + 'static>(
         return Err(output.interrupt());
     }
     output.finish(&warm, &loader, &runner, &Times { loading, elapsed: start.elapsed() })
-}
-
-/// Embeds records by the CPU, in memory; for small inputs and for tests. The options' inputs and output are
-/// not used.
-///
-/// ```
-/// use virpack_core::seq::Records;
-/// use virpack_core::{EmbedOptions, embed_records};
-///
-/// let records = Records::from_reader("two", &b">a\nMKTLLV\n>b\nMKQ\n"[..])?;
-/// let options = EmbedOptions::new(Vec::new(), "virpack-mini/peptide", "");
-/// let rows = embed_records(records, &options)?;
-/// assert_eq!((&*rows[1].0.id, rows[1].0.length), ("b", 3));
-/// assert_eq!(rows[0].1.len(), rows[1].1.len());
-/// # Ok::<(), virpack_core::Error>(())
-/// ```
-///
-/// # Errors
-///
-/// As [`embed`].
-pub fn embed_records(records: Records, options: &EmbedOptions) -> Result<Vec<(Row, Vec<f32>)>, Error> {
-    let cpu = Arc::new(Cpu::new(options.embedder.device.threads)?);
-    let found = options.find_model(&mut |_| ())?;
-    let warm = WarmModel::load(&[cpu], &found, &options.embedder, &mut |_| ())?;
-    let (options, cancel) = (&options.embedder, CancelToken::new());
-    let all = EmbeddingStream::start(&warm.devices, records, options, NonZeroUsize::MAX, &cancel)?.all()?;
-    Ok(all.iter().map(|(row, values)| (row.clone(), values.to_vec())).collect())
 }

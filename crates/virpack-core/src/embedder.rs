@@ -80,6 +80,19 @@ impl Embedder {
     /// Loads the model onto its devices, and allocates the memory of its batches. `on_event` receives what
     /// a user should know about the weights, and that the devices are ready.
     ///
+    /// ```
+    /// use virpack_core::{Embedder, EmbedderOptions, Event};
+    ///
+    /// let mut tokens = 0;
+    /// let embedder = Embedder::new(EmbedderOptions::new("virpack-mini/peptide"), |event| {
+    ///     if let Event::Ready { budgets, .. } = event {
+    ///         tokens = budgets[0].tokens;
+    ///     }
+    /// })?;
+    /// assert_eq!(tokens, embedder.token_budget());
+    /// # Ok::<(), virpack_core::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// If options contradict each other, a device cannot be used, or a model cannot be found, cannot be
@@ -155,16 +168,44 @@ impl Embedder {
     }
 
     /// Returns the number of values in a row.
+    ///
+    /// ```
+    /// use virpack_core::device::Pool;
+    /// use virpack_core::{Embedder, EmbedderOptions};
+    ///
+    /// let options = EmbedderOptions::new("virpack-mini/peptide").pool(Pool::MeanMax);
+    /// // The mean of the residues, and beside it their maximum.
+    /// assert_eq!(Embedder::new(options, |_event| ())?.hidden_size(), 2 * 128);
+    /// # Ok::<(), virpack_core::Error>(())
+    /// ```
     pub fn hidden_size(&self) -> usize {
         for_model!(&self.model, |model| self.options.width(&model.config))
     }
 
     /// Returns the most residues, or bases, in a sequence.
+    ///
+    /// ```
+    /// use virpack_core::{Embedder, EmbedderOptions, LengthOptions};
+    ///
+    /// let lengths = LengthOptions::default().max_length(300);
+    /// let options = EmbedderOptions::new("virpack-mini/peptide").lengths(lengths);
+    /// assert_eq!(Embedder::new(options, |_event| ())?.max_length(), 300);
+    /// # Ok::<(), virpack_core::Error>(())
+    /// ```
     pub fn max_length(&self) -> usize {
         for_model!(&self.model, |model| model.lengths.max_length)
     }
 
     /// Returns what the model reads; None if it takes any letters.
+    ///
+    /// ```
+    /// use virpack_core::seq::Alphabet;
+    /// use virpack_core::{Embedder, EmbedderOptions};
+    ///
+    /// let embedder = Embedder::new(EmbedderOptions::new("virpack-mini/peptide"), |_event| ())?;
+    /// assert_eq!(embedder.alphabet(), Some(Alphabet::Proteins));
+    /// # Ok::<(), virpack_core::Error>(())
+    /// ```
     pub fn alphabet(&self) -> Option<Alphabet> {
         for_model!(&self.model, |model| model.devices[0].model.tokenizer.alphabet())
     }

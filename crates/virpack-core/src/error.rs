@@ -123,6 +123,14 @@ impl From<FileProblem> for Error {
 
 impl Error {
     /// Returns whether virpack is at fault, and not the input or the options.
+    ///
+    /// ```
+    /// use virpack_core::EmbedOptions;
+    ///
+    /// let options = EmbedOptions::new(vec!["no.fasta".into()], "virpack-mini", "emb.npy");
+    /// let no_file = options.check().unwrap_err();
+    /// assert!(!no_file.is_fault());
+    /// ```
     #[must_use]
     pub fn is_fault(&self) -> bool {
         matches!(self, Error::WindowsMissing { .. } | Error::EmbeddingsMissing { .. })

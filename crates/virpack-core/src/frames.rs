@@ -153,6 +153,14 @@ impl FramesOptions {
     /// Checks that the inputs exist and the names of the two files are free, or that one of the files is
     /// selected for standard output.
     ///
+    /// ```
+    /// use virpack_core::{FrameKind, FramesOptions};
+    ///
+    /// let options = FramesOptions::new(vec!["../../examples/contigs.fasta".into()], "-");
+    /// assert!(options.check().is_err(), "standard output takes one of the two files");
+    /// assert!(options.kind(FrameKind::Protein).check().is_ok());
+    /// ```
+    ///
     /// # Errors
     ///
     /// The first check that fails.

@@ -88,7 +88,7 @@ mod windows;
 pub use cancel::CancelToken;
 pub use convert::convert_classifier;
 pub use devices::{DeviceChoice, DeviceChoiceError, DeviceOptions, Devices, LeftOutCard, only};
-pub use embed::{EmbedOptions, EmbedSummary, embed, embed_on, embed_records};
+pub use embed::{EmbedOptions, EmbedSummary, embed, embed_on};
 pub use embedder::{Embedder, EmbedderOptions, EmbeddingStream};
 pub use embeddings::Embeddings;
 pub use error::{Error, SettingError};

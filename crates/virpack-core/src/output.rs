@@ -332,6 +332,18 @@ impl EmbeddingWriter {
 
     /// Takes a record without an embedding, and the reason. Records may come in any order.
     ///
+    /// ```
+    /// use virpack_core::output::{self, OutputOptions};
+    /// use virpack_core::seq::{SkipReason, SkippedRecord};
+    ///
+    /// # let directory = tempfile::tempdir()?;
+    /// let mut out = output::create(&directory.path().join("emb.npy"), 2, OutputOptions::default())?;
+    /// let (id, reason) = ("short".into(), SkipReason::TooShort);
+    /// out.skip(&SkippedRecord { record: 0, source: 0, line: 1, id, length: 3, reason })?;
+    /// assert_eq!(out.finish(1)?.skipped, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Returns an error if the record was delivered before or names an unknown input, or if the table cannot

@@ -69,6 +69,22 @@ const DEFAULT_LENGTH: NonZeroUsize = NonZeroUsize::new(500).expect("it is not 0"
 /// Calls `on_event` when lengths and devices are known, as records are finished, and when something happens
 /// that a user should know. Once `cancel` is cancelled, the batches in flight are finished and kept.
 ///
+/// ```
+/// use virpack_core::CancelToken;
+/// use virpack_core::model::mini;
+/// use virpack_core::predict::{Bundle, PredictOptions, predict};
+///
+/// # let folder = tempfile::tempdir()?;
+/// let built_in = Bundle::open(&mini::location())?;
+/// let inputs = vec!["../../examples/contigs.fasta".into()];
+/// let options = PredictOptions::with_bundle(inputs, &built_in, None, folder.path().join("verdicts"));
+/// let predicted = predict(&options, &CancelToken::new(), |_event| ())?;
+/// for record in predicted.calls.best_viral {
+///     println!("{}: {:.2}", record.id, record.score);
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 ///
 /// Returns the first failure; no table is then published. Returns [`Error::Interrupted`] for a cancelled run.

@@ -38,7 +38,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Map, Value};
 
 use crate::Error;
-use crate::calls::{CallOutputs, CallSummary, CallTables, RecordFacts, judge};
+use crate::calls::{CallOptions, CallSummary, CallTables, RecordFacts, judge};
 use crate::files::StagedFiles;
 use crate::html::Summary;
 use crate::identity::Identity;
@@ -81,22 +81,42 @@ enum Sequences {
 /// Judges a finished run again, and replaces all files that are derived from its scores. Nothing else
 /// changes: if the process is killed, the directory can still be judged again.
 ///
+/// ```
+/// use virpack_core::report::{FinishedRun, ReportOptions, report};
+/// use virpack_core::verdict::ContigRule;
+///
+/// # use virpack_core::CancelToken;
+/// # use virpack_core::model::mini;
+/// # use virpack_core::predict::{Bundle, PredictOptions, predict};
+/// # let folder = tempfile::tempdir()?;
+/// # let directory = folder.path().join("verdicts");
+/// # let built_in = Bundle::open(&mini::location())?;
+/// # let inputs = vec!["../../examples/contigs.fasta".into()];
+/// # let options = PredictOptions::with_bundle(inputs, &built_in, None, &directory);
+/// # predict(&options, &CancelToken::new(), |_event| ())?;
+/// let run = FinishedRun::open(&directory)?;
+/// report(&run, &ReportOptions::of(&run).calls(run.calls().contigs(ContigRule::default())))?;
+/// assert!(directory.join("contigs.tsv").exists());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 ///
 /// [`ReportError`] if a table or an input has changed since the run; [`crate::ResumeError`] if another
 /// process writes into the directory; an error if a file cannot be written.
 pub fn report(run: &FinishedRun, options: &ReportOptions) -> Result<ReportSummary, Error> {
     let start = Instant::now();
-    let (files, outputs) = (Files::in_directory(&run.directory), options.outputs());
-    outputs.check()?;
+    let files = Files::in_directory(&run.directory);
+    options.calls.check()?;
     let remake = Remake::take(&run.directory, &files.begun())?;
     let mut sequences = Sequences::of(run, options, &files, remake.is_torn())?;
     let mut evidence = EvidenceTables::open(&files, &run.inputs)?;
     let has_letters = matches!(sequences, Sequences::Read(_));
-    let mut tables = CallTables::create(&run.directory, &run.inputs, &outputs, &run.scoring, has_letters)?;
+    let mut tables =
+        CallTables::create(&run.directory, &run.inputs, &options.calls, &run.scoring, has_letters)?;
     while let Some((facts, chunks)) = evidence.next()? {
         let letters = sequences.next(&facts)?;
-        tables.add(&judge(facts, chunks, &outputs.calls, &run.scoring), letters)?;
+        tables.add(&judge(facts, chunks, &options.calls, &run.scoring), letters)?;
     }
     let mut names = tables.names();
     names.extend([files.frames.clone(), files.run_json.clone()]);
@@ -115,10 +135,10 @@ pub fn report(run: &FinishedRun, options: &ReportOptions) -> Result<ReportSummar
     names.sort();
     let calls = tables.summary();
     let identity = run.identity().map(|mut identity| {
-        outputs.identify(&run.scoring, &mut identity);
+        options.calls.identify(&run.scoring, &mut identity);
         identity
     });
-    let run_json = told(run, &outputs, &calls, identity.as_ref(), &names);
+    let run_json = told(run, &options.calls, &calls, identity.as_ref(), &names);
     let Some(mut complete) = tables.complete(&run_json)? else {
         return Err(run::of_standard_output());
     };
@@ -136,7 +156,7 @@ pub fn report(run: &FinishedRun, options: &ReportOptions) -> Result<ReportSummar
 /// Returns `run.json` after these calls.
 fn told(
     run: &FinishedRun,
-    outputs: &CallOutputs,
+    options: &CallOptions,
     calls: &CallSummary,
     identity: Option<&Identity>,
     names: &[PathBuf],
@@ -145,7 +165,7 @@ fn told(
     let mut part = |name: &str, tell: &dyn Fn(&mut Map<String, Value>)| {
         facts.get_mut(name).and_then(Value::as_object_mut).into_iter().for_each(tell);
     };
-    part("options", &|options| outputs.tell(options));
+    part("options", &|own| options.tell(own));
     part("counts", &|counts| calls.tell(counts));
     describe(&mut facts, identity, names);
     facts

@@ -127,6 +127,12 @@ pub struct ResumeSummary {
 
 impl Unit {
     /// Returns the plural of the unit.
+    ///
+    /// ```
+    /// use virpack_core::Unit;
+    ///
+    /// assert_eq!(Unit::Chunks.as_str(), "chunks");
+    /// ```
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

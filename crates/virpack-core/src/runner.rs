@@ -29,6 +29,14 @@ use virpack_model::Encoder;
 use worker::{Results, Shared, Stop, Worker};
 
 /// What the runner returns for each sequence.
+///
+/// ```
+/// use virpack_core::RunnerOptions;
+/// use virpack_core::device::Pool;
+///
+/// // ESM-2 650M, whose long records are read in windows that share 100 residues.
+/// let options = RunnerOptions::new(33).pool(Pool::Cls).window_overlap(100);
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct RunnerOptions {
@@ -131,6 +139,32 @@ const LOOK_AT_END: Duration = Duration::from_millis(2);
 
 impl AsyncInferenceRunner {
     /// Starts running what `loader` gives, on every one of `devices`, each with the model's weights on it.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use virpack_core::device::Cpu;
+    /// use virpack_core::model::{Esm2, Esm2Config, RandomTensors};
+    /// use virpack_core::seq::{
+    ///     AsyncDataLoader, CollatorOptions, EsmTokenizer, GreedyPacker, LoaderOptions, PackerOptions,
+    ///     Record, Records, VarlenCollator,
+    /// };
+    /// use virpack_core::{AsyncInferenceRunner, RunnerItem, RunnerOptions};
+    ///
+    /// let (cpu, layers) = (Arc::new(Cpu::new(None)?), 2);
+    /// let config = Esm2Config::published(layers, 32, 2);
+    /// let model = Arc::new(Esm2::build(&*cpu, config, &RandomTensors { seed: 1 })?);
+    /// let packer = GreedyPacker::new(PackerOptions::new(2_048, 1_024))?;
+    /// let collator = VarlenCollator::new(packer, CollatorOptions::default())?;
+    /// let records = [Record::new("a", "MKTLLV"), Record::new("b", "MKQ")];
+    /// let records = Records::from_records("proteins", records);
+    /// let loader = AsyncDataLoader::new(records, EsmTokenizer::new(), collator, LoaderOptions::default())?;
+    /// for item in AsyncInferenceRunner::new(vec![(cpu, model)], loader, RunnerOptions::new(layers))? {
+    ///     if let RunnerItem::Embeddings(embeddings) = item? {
+    ///         assert_eq!((embeddings.rows.len(), embeddings.hidden), (2, 32));
+    ///     }
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///

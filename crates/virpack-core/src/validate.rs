@@ -108,6 +108,13 @@ impl Limits {
     /// Returns the limits for a precision: ten roundings (2^-11 in float16, 2^-8 in bfloat16) against
     /// float32, where short records of the 8M model have six; in int8 three times the largest difference of
     /// 1,000 proteins with that model (dev/cuda.md). Packing changes nothing.
+    ///
+    /// ```
+    /// use virpack_core::device::Dtype;
+    /// use virpack_core::validate::Limits;
+    ///
+    /// assert!(Limits::of(Dtype::F16).float32 < Limits::of(Dtype::Bf16).float32);
+    /// ```
     pub fn of(dtype: Dtype) -> Limits {
         match dtype {
             Dtype::F32 | Dtype::F32Strict => Limits { packed: 0.0, float32: 1e-5 },
@@ -154,11 +161,29 @@ impl Validation {
     }
 
     /// Returns how many records have the same bits packed and unpacked.
+    ///
+    /// ```
+    /// use virpack_core::validate::{ValidateOptions, validate};
+    ///
+    /// let inputs = vec!["../../examples/proteins.fasta".into()];
+    /// let found = validate(&ValidateOptions::new(inputs, "virpack-mini/peptide"), |_event| ())?;
+    /// assert_eq!(found.same_bits(), found.compared.len());
+    /// # Ok::<(), virpack_core::Error>(())
+    /// ```
     pub fn same_bits(&self) -> usize {
         self.compared.iter().filter(|c| c.packed.same_bits).count()
     }
 
     /// Returns the records, the worst first.
+    ///
+    /// ```
+    /// use virpack_core::validate::{ValidateOptions, validate};
+    ///
+    /// let inputs = vec!["../../examples/proteins.fasta".into()];
+    /// let found = validate(&ValidateOptions::new(inputs, "virpack-mini/peptide").records(3), |_event| ())?;
+    /// assert_eq!((found.worst().len(), found.records), (3, 4));
+    /// # Ok::<(), virpack_core::Error>(())
+    /// ```
     pub fn worst(&self) -> Vec<&ComparedRecord> {
         let mut all: Vec<&ComparedRecord> = self.compared.iter().collect();
         all.sort_by(|a, b| b.worst(&self.limits).total_cmp(&a.worst(&self.limits)));

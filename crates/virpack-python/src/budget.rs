@@ -7,7 +7,7 @@ use virpack_core::memory::footprint;
 use virpack_core::model::config_of;
 use virpack_core::model::hub::HubOptions;
 use virpack_core::seq::{BudgetLimits, Footprint, LengthPolicy};
-use virpack_core::{DeviceChoice, DeviceOptions, Error, for_devices, only};
+use virpack_core::{DeviceChoice, DeviceChoiceError, DeviceOptions, Error, for_devices, only};
 
 use crate::error::{Failure, Outcome, input_error};
 
@@ -31,9 +31,9 @@ fn calculate_token_budget(
     min_tokens: Option<usize>,
     max_tokens: Option<usize>,
 ) -> Outcome<usize> {
-    let choice: DeviceChoice = device
-        .parse()
-        .map_err(|expected: String| input_error(&format!("device is {device:?}"), Some(&expected)))?;
+    let choice: DeviceChoice = device.parse().map_err(|expected: DeviceChoiceError| {
+        input_error(&format!("device is {device:?}"), Some(&expected.to_string()))
+    })?;
     py.detach(|| {
         let config = config_of(model, &HubOptions::from_env())?;
         let ready = DeviceOptions::default().device(choice).open()?;

@@ -11,7 +11,8 @@ use virpack_core::model::hub::HubOptions;
 use virpack_core::output::{OutputDtype, OutputFormat};
 use virpack_core::seq::{Input, LongRecords, Shard};
 use virpack_core::{
-    CheckpointOptions, DeviceChoice, DeviceOptions, EmbedOptions, EmbedderOptions, LengthOptions, TokenBudget,
+    CheckpointOptions, DeviceChoice, DeviceChoiceError, DeviceOptions, EmbedOptions, EmbedderOptions,
+    LengthOptions, TokenBudget,
 };
 
 use crate::error::input_error;
@@ -59,7 +60,7 @@ pub(crate) struct OutputArguments {
 
 impl DeviceArguments {
     pub(crate) fn options(&self) -> PyResult<DeviceOptions> {
-        let device: DeviceChoice = self.device.parse().map_err(|problem: String| {
+        let device: DeviceChoice = self.device.parse().map_err(|problem: DeviceChoiceError| {
             input_error(&format!("device is {:?}: {problem}", self.device), None)
         })?;
         let dtype = self.dtype.as_deref().map(dtype);
@@ -94,9 +95,7 @@ impl OutputArguments {
     /// Returns the options of a run of `embedder` over `inputs` into the output.
     pub(crate) fn options(&self, embedder: EmbedderOptions, inputs: Vec<Input>) -> PyResult<EmbedOptions> {
         let checkpoint = self.checkpoint.then(|| CheckpointOptions::default().resume(self.resume));
-        // The model's name comes from `embedder`.
-        Ok(EmbedOptions::new(inputs, "", &self.output)
-            .embedder(embedder)
+        Ok(EmbedOptions::new(inputs, embedder, &self.output)
             .format(self.format.as_deref().map(format))
             .dtype_out(dtype_out(&self.dtype_out))
             .checkpoint(checkpoint)

@@ -67,6 +67,13 @@ pub enum StoreError {
 
 impl StoreError {
     /// Returns what to do about it.
+    ///
+    /// ```
+    /// use virpack_store::StoreError;
+    ///
+    /// let refused = StoreError::Refused { reason: "403".to_owned(), variables: "AWS_ACCESS_KEY_ID" };
+    /// assert!(refused.hint().unwrap().contains("AWS_ACCESS_KEY_ID"));
+    /// ```
     #[must_use]
     pub fn hint(&self) -> Option<Cow<'_, str>> {
         Some(match self {
@@ -105,6 +112,15 @@ impl StoreError {
     }
 
     /// Returns the error in an `io::Error` of a reader.
+    ///
+    /// ```
+    /// use std::io::ErrorKind;
+    /// use virpack_store::StoreError;
+    ///
+    /// let error = StoreError::NoObject.into_io();
+    /// assert_eq!(error.kind(), ErrorKind::NotFound);
+    /// assert!(matches!(StoreError::of_io(&error), Some(StoreError::NoObject)));
+    /// ```
     #[must_use]
     pub fn of_io(error: &io::Error) -> Option<&StoreError> {
         error.get_ref()?.downcast_ref()

@@ -42,6 +42,13 @@ pub struct ObjectUrl {
 
 impl ObjectUrl {
     /// Parses a URL; None for text that does not begin with a scheme of objects.
+    ///
+    /// ```
+    /// use virpack_store::ObjectUrl;
+    ///
+    /// assert!(ObjectUrl::parse("s3://bucket/reads.fasta.gz").is_some());
+    /// assert!(ObjectUrl::parse("s3/reads.fasta.gz").is_none(), "it is the name of a file");
+    /// ```
     #[must_use]
     pub fn parse(text: &str) -> Option<ObjectUrl> {
         let begins = |name: &str| text.get(..name.len()).is_some_and(|own| own.eq_ignore_ascii_case(name));
@@ -73,12 +80,26 @@ impl ObjectUrl {
     }
 
     /// Returns the URL for display.
+    ///
+    /// ```
+    /// use virpack_store::ObjectUrl;
+    ///
+    /// let signed = ObjectUrl::parse("https://host/reads.fa?X-Amz-Signature=1234").unwrap();
+    /// assert_eq!(signed.shown().to_str(), Some("https://host/reads.fa"));
+    /// ```
     #[must_use]
     pub fn shown(&self) -> &Path {
         &self.shown
     }
 
     /// Returns whether it has a part that is not displayed.
+    ///
+    /// ```
+    /// use virpack_store::ObjectUrl;
+    ///
+    /// let has_secret = |url| ObjectUrl::parse(url).unwrap().has_secret();
+    /// assert!(has_secret("https://user:word@host/reads.fa") && !has_secret("https://host/reads.fa"));
+    /// ```
     #[must_use]
     pub fn has_secret(&self) -> bool {
         self.shown != Path::new(&self.text)
@@ -94,6 +115,13 @@ impl ObjectUrl {
     }
 
     /// Returns the URL of an object with this name below this one, as of a folder.
+    ///
+    /// ```
+    /// use virpack_store::ObjectUrl;
+    ///
+    /// let plan = ObjectUrl::parse("s3://bucket/plan/").unwrap();
+    /// assert_eq!(plan.join("plan.json").to_string(), "s3://bucket/plan/plan.json");
+    /// ```
     #[must_use]
     pub fn join(&self, name: &str) -> ObjectUrl {
         let text = format!("{}/{name}", self.text.trim_end_matches('/'));
@@ -101,6 +129,13 @@ impl ObjectUrl {
     }
 
     /// Returns whether it is that of an object in a store, which can be written; others are read only.
+    ///
+    /// ```
+    /// use virpack_store::ObjectUrl;
+    ///
+    /// let is_of_store = |url| ObjectUrl::parse(url).unwrap().is_of_store();
+    /// assert!(is_of_store("gs://bucket/emb.npy") && !is_of_store("https://host/emb.npy"));
+    /// ```
     #[must_use]
     pub fn is_of_store(&self) -> bool {
         self.scheme != Scheme::Http

@@ -37,6 +37,13 @@ pub struct WrittenObject(StoreKey);
 impl WrittenObject {
     /// Opens the store of an object, without a request to it.
     ///
+    /// ```
+    /// use virpack_store::{ObjectUrl, WrittenObject};
+    ///
+    /// let read_only = ObjectUrl::parse("https://host/emb.npy").unwrap();
+    /// assert!(WrittenObject::new(&read_only).is_err());
+    /// ```
+    ///
     /// # Errors
     ///
     /// If the URL is not that of an object in a store, or the store's credentials are not complete.

@@ -13,7 +13,6 @@ use super::counts::Counts;
 use super::files::CallFiles;
 use super::judged::JudgedRecord;
 use super::options::CallOptions;
-use super::outputs::CallOutputs;
 use super::page::CallPage;
 use super::plots::{Plots, is_plot};
 use super::proviruses::{Proviruses, write_fasta};
@@ -73,14 +72,14 @@ impl CallTables {
     pub(crate) fn create(
         directory: &Path,
         inputs: &[Input],
-        outputs: &CallOutputs,
+        options: &CallOptions,
         scoring: &RecordScoring,
         has_letters: bool,
     ) -> Result<Self, OutputError> {
         let sources = source_names(inputs);
         let has_sources = !sources.is_empty();
         let files = (!is_stdout(directory)).then(|| CallFiles::in_directory(directory));
-        let create = |files| SideFiles::create(files, has_sources, outputs, scoring, has_letters);
+        let create = |files| SideFiles::create(files, has_sources, options, scoring, has_letters);
         let others = files.map(create).transpose()?;
         let path = others.as_ref().map_or(directory, |others| &others.files.sequences);
         const COLUMNS: &str = "sequence_id source description length chunks chunks_classified chunks_viral \
@@ -156,14 +155,14 @@ impl SideFiles {
     fn create(
         files: CallFiles,
         has_sources: bool,
-        outputs: &CallOutputs,
+        options: &CallOptions,
         scoring: &RecordScoring,
         has_letters: bool,
     ) -> Result<Self, OutputError> {
         const COLUMNS: &str =
             "sequence_id source region kind start end chunks chunks_viral score mean_score_virus record";
-        let CallOutputs { calls, compat, contigs, draw } = *outputs;
-        let plots = draw.map(|(draw, most)| Plots::create(&files.plots, draw, most)).transpose()?;
+        let CallOptions { compat, contigs, plot, max_plots, .. } = *options;
+        let plots = plot.map(|draw| Plots::create(&files.plots, draw, max_plots)).transpose()?;
         Ok(SideFiles {
             chunks: ChunkTable::create(&files.chunks, has_sources)?,
             regions: table(&files.regions, has_sources, COLUMNS)?,
@@ -172,9 +171,9 @@ impl SideFiles {
             virnucpro: compat.map(|compat| VirNucProFiles::create(&files, compat)).transpose()?,
             contigs: contigs.map(|rule| ContigTable::create(&files, rule)).transpose()?,
             calibration: scoring.calibration().cloned(),
-            page: CallPage::new(&calls, scoring),
+            page: CallPage::new(options, scoring),
             plots,
-            options: calls,
+            options: *options,
             files,
         })
     }

@@ -56,6 +56,12 @@ pub(crate) enum DeviceChoiceProblem {
     /// Several devices for a command that runs on one.
     #[error("{0} names several devices, and this command runs on one")]
     OneDevice(DeviceChoice),
+    /// Text that names no device.
+    #[error("expected auto, cpu, cuda, cuda:N, cuda:N,M or cuda:all")]
+    NoDevice,
+    /// A GPU that is listed twice.
+    #[error("cuda:{0} is listed twice")]
+    Twice(usize),
 }
 
 impl Hint for DeviceChoiceProblem {
@@ -69,6 +75,7 @@ impl Hint for DeviceChoiceProblem {
                 "choose bfloat16, name no precision, or name a GPU"
             }
             DeviceChoiceProblem::OneDevice(_) => "name one of them, as in cuda:0",
+            DeviceChoiceProblem::NoDevice | DeviceChoiceProblem::Twice(_) => return None,
         }))
     }
 }

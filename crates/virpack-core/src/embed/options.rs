@@ -1,29 +1,27 @@
 //! What a run of `embed` is asked for.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
-use virpack_device::{Pool, available_memory};
+use virpack_device::available_memory;
 use virpack_model::{ChecksumThread, Location, ModelConfig};
 use virpack_seq::{Input, ReadLimits, ReadOptions, Records, Shard};
 
 use crate::Error;
-use crate::devices::DeviceOptions;
 use crate::embedder::EmbedderOptions;
 use crate::event::Event;
 use crate::identity::Identity;
-use crate::options::{FoundModel, LengthOptions, ModelSource, TokenBudget, downloads_setter, setters};
+use crate::options::{FoundModel, setters};
 use crate::output::{self, OutputDtype, OutputFormat, OutputOptions, OutputProblem, is_object, is_stdout};
 use crate::resume::{CheckpointOptions, ResumeDir, SavedWork, Session, pipe};
 
 /// What to embed, with what, to where.
 ///
 /// ```
-/// use virpack_core::EmbedOptions;
 /// use virpack_core::device::Pool;
+/// use virpack_core::{EmbedOptions, EmbedderOptions};
 ///
-/// let options = EmbedOptions::new(vec!["proteins.fasta".into()], "esm2_t33_650M_UR50D", "emb.parquet");
-/// let options = options.pool(Pool::Cls).layer(-2).force(true);
+/// let embedder = EmbedderOptions::new("esm2_t33_650M_UR50D").pool(Pool::Cls).layer(-2);
+/// let options = EmbedOptions::new(vec!["proteins.fasta".into()], embedder, "emb.parquet").force(true);
 /// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -42,13 +40,14 @@ pub struct EmbedOptions {
 }
 
 impl EmbedOptions {
-    /// Mean embeddings of the last layer, as `virpack embed` makes them without further options. `inputs` are
-    /// FASTA, FASTQ or BAM, plain or compressed; `output` is `.npy`, `.parquet`, `.arrows`, `.safetensors` or
-    /// `.h5`, or `-` for standard output (`.npy` and `.arrows`).
-    pub fn new(inputs: Vec<Input>, model: impl Into<ModelSource>, output: impl Into<PathBuf>) -> Self {
+    /// Returns the options that `virpack embed` has by default. `inputs` are FASTA, FASTQ or BAM, plain or
+    /// compressed; `embedder` is a model, for mean embeddings of its last layer, or [`EmbedderOptions`];
+    /// `output` is `.npy`, `.parquet`, `.arrows`, `.safetensors` or `.h5`, or `-` for standard output (`.npy`
+    /// and `.arrows`).
+    pub fn new(inputs: Vec<Input>, embedder: impl Into<EmbedderOptions>, output: impl Into<PathBuf>) -> Self {
         EmbedOptions {
             inputs,
-            embedder: EmbedderOptions::new(model),
+            embedder: embedder.into(),
             output: output.into(),
             format: None,
             dtype_out: OutputDtype::F32,
@@ -62,7 +61,7 @@ impl EmbedOptions {
 
     setters! {
         /// Sets the model, and what it does with a record.
-        embedder: EmbedderOptions,
+        embedder: impl Into<EmbedderOptions>,
         /// Sets the inputs.
         inputs: Vec<Input>,
         /// Sets the output.
@@ -71,25 +70,8 @@ impl EmbedOptions {
         format: impl Into<Option<OutputFormat>>,
         /// Sets the type of the values.
         dtype_out: OutputDtype,
-        /// Sets how a record's rows become one; None: every residue keeps its own.
-        pool in embedder: impl Into<Option<Pool>>,
-        /// Sets after which layer, as fair-esm counts them; negative from the end. None: the last.
-        layer in embedder: impl Into<Option<i64>>,
         /// Sets the largest record and the largest header of the inputs.
         limits: ReadLimits,
-        /// Sets which lengths go through.
-        lengths in embedder: impl Into<LengthOptions>,
-        /// Sets the most tokens in a batch.
-        token_budget in embedder: impl Into<TokenBudget>,
-        /// Sets the records collected before packing; None: 2,000, or more where the token budget is large.
-        buffer_size in embedder: impl Into<Option<usize>>,
-        /// Packs several records into a batch, or one.
-        packing in embedder: bool,
-        /// Sets what runs the model.
-        device in embedder: DeviceOptions,
-        /// Sets how long a device may hold a batch without giving one back before it is given up; None: for
-        /// ever.
-        device_timeout in embedder: impl Into<Option<Duration>>,
         /// Embeds every N-th record only, into a `.shard`; None: all.
         shard: impl Into<Option<Shard>>,
         /// Keeps what is finished in `OUT.partial` during the run, if the inputs are files; None: does not.
@@ -100,14 +82,17 @@ impl EmbedOptions {
         force: bool,
     }
 
-    downloads_setter! {
-        in embedder:
-        /// Sets how the model is downloaded, and damaged files of the cache a second time. Without, a named
-        /// model comes from the Hub of the environment, and a damaged file ends the run.
-    }
-
     /// Checks all that needs no model: the inputs are there, the output's name is free, its format can hold
     /// what is asked for, lengths and token budget fit together.
+    ///
+    /// ```
+    /// use virpack_core::EmbedOptions;
+    ///
+    /// let inputs = vec!["../../examples/proteins.fasta".into()];
+    /// // No format has this extension.
+    /// let error = EmbedOptions::new(inputs, "virpack-mini", "emb.xyz").check().unwrap_err();
+    /// assert!(error.to_string().contains("emb.xyz"));
+    /// ```
     ///
     /// # Errors
     ///
@@ -142,6 +127,13 @@ impl EmbedOptions {
     }
 
     /// Returns what an unfinished run of this output has kept; None where it has finished nothing.
+    ///
+    /// ```
+    /// use virpack_core::EmbedOptions;
+    ///
+    /// let options = EmbedOptions::new(vec!["proteins.fasta".into()], "virpack-mini", "no/emb.npy");
+    /// assert!(options.saved().is_none());
+    /// ```
     #[must_use]
     pub fn saved(&self) -> Option<SavedWork> {
         ResumeDir::beside(&self.output).saved()

@@ -67,6 +67,18 @@ impl EmbedSummary {
     }
 
     /// Returns the share of the time that the devices computed.
+    ///
+    /// ```
+    /// use virpack_core::{CancelToken, EmbedOptions, embed};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let output = folder.path().join("emb.npy");
+    /// let inputs = vec!["../../examples/proteins.fasta".into()];
+    /// let options = EmbedOptions::new(inputs, "virpack-mini", &output);
+    /// let summary = embed(&options, &CancelToken::new(), |_event| ())?;
+    /// println!("{:.0} % of {:?}", 100.0 * summary.busy(), summary.elapsed);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn busy(&self) -> f64 {
         let busy: f64 = self.devices.iter().map(|(_, tally)| tally.busy.as_secs_f64()).sum();
         busy / self.devices.len() as f64 / self.elapsed.as_secs_f64().max(1e-9)

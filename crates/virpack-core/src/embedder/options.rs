@@ -40,6 +40,12 @@ pub struct EmbedderOptions {
     pub(crate) device_timeout: Option<Duration>,
 }
 
+impl<M: Into<ModelSource>> From<M> for EmbedderOptions {
+    fn from(model: M) -> Self {
+        EmbedderOptions::new(model)
+    }
+}
+
 impl EmbedderOptions {
     /// Returns the options for mean embeddings of the last layer, as `virpack embed` computes them without
     /// options.

@@ -75,6 +75,23 @@ impl EmbeddingStream {
     }
 
     /// Calls `on_event` after each batch, and when something happens that a user should know.
+    ///
+    /// ```
+    /// use std::num::NonZeroUsize;
+    /// use virpack_core::seq::reader;
+    /// use virpack_core::{CancelToken, Embedder, EmbedderOptions, Event};
+    ///
+    /// let embedder = Embedder::new(EmbedderOptions::new("virpack-mini/peptide"), |_event| ())?;
+    /// let records = reader::open(&["../../examples/proteins.fasta".into()])?;
+    /// let stream = embedder.stream(records, NonZeroUsize::MIN, &CancelToken::new())?;
+    /// let stream = stream.on_event(|event| {
+    ///     if let Event::Progress(progress) = event {
+    ///         eprintln!("{} records", progress.records);
+    ///     }
+    /// });
+    /// assert_eq!(stream.count(), 4);
+    /// # Ok::<(), virpack_core::Error>(())
+    /// ```
     #[must_use]
     pub fn on_event(mut self, on_event: impl FnMut(Event) + Send + 'static) -> Self {
         self.on_event = Box::new(on_event);
@@ -82,6 +99,19 @@ impl EmbeddingStream {
     }
 
     /// Returns all remaining embeddings as one piece.
+    ///
+    /// ```
+    /// use std::num::NonZeroUsize;
+    /// use virpack_core::seq::reader;
+    /// use virpack_core::{CancelToken, Embedder, EmbedderOptions};
+    ///
+    /// let embedder = Embedder::new(EmbedderOptions::new("virpack-mini/peptide"), |_event| ())?;
+    /// let records = reader::open(&["../../examples/proteins.fasta".into()])?;
+    /// let mut stream = embedder.stream(records, NonZeroUsize::MIN, &CancelToken::new())?;
+    /// let first = stream.next().unwrap()?;
+    /// assert_eq!((first.rows.len(), stream.all()?.rows.len()), (1, 3));
+    /// # Ok::<(), virpack_core::Error>(())
+    /// ```
     ///
     /// # Errors
     ///

@@ -16,12 +16,34 @@ opaque! {
 
 impl MergeError {
     /// Returns whether a file is not a shard.
+    ///
+    /// ```
+    /// use virpack_core::{Error, MergeOptions, merge};
+    ///
+    /// let options = MergeOptions::new(vec!["../../examples/proteins.fasta".into()], "emb.npy");
+    /// assert!(matches!(merge(&options), Err(Error::Merge(error)) if error.is_no_shard()));
+    /// ```
     #[must_use]
     pub fn is_no_shard(&self) -> bool {
         matches!(self.0, MergeProblem::NoShard { .. })
     }
 
     /// Returns how many shards the input has, if some of them were not named.
+    ///
+    /// ```
+    /// use virpack_core::seq::Shard;
+    /// use virpack_core::{CancelToken, EmbedOptions, Error, MergeOptions, embed, merge};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let [first, output] = ["1.shard", "emb.npy"].map(|name| folder.path().join(name));
+    /// let inputs = vec!["../../examples/proteins.fasta".into()];
+    /// let options = EmbedOptions::new(inputs, "virpack-mini", &first).shard("1/3".parse::<Shard>()?);
+    /// embed(&options, &CancelToken::new(), |_event| ())?;
+    /// let merged = merge(&MergeOptions::new(vec![first], output));
+    /// let Err(Error::Merge(error)) = merged else { panic!("a shard of three is all") };
+    /// assert_eq!(error.missing_of(), Some(3));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn missing_of(&self) -> Option<u32> {
         match self.0 {

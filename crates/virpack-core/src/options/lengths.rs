@@ -41,10 +41,26 @@ impl LengthOptions {
         /// Sets the fewest residues, or bases, of a record; shorter ones are left out.
         min_length: usize,
         /// Sets what happens to longer records.
+        ///
+        /// ```
+        /// use virpack_core::LengthOptions;
+        /// use virpack_core::seq::LongRecords;
+        ///
+        /// let lengths = LengthOptions::default().long_records(LongRecords::Window { overlap: 100 });
+        /// assert_eq!(lengths.up_to(1_022).long_records, LongRecords::Window { overlap: 100 });
+        /// ```
         long_records: LongRecords,
     }
 
     /// Returns the lengths for a model that takes `longest` residues, or bases.
+    ///
+    /// ```
+    /// use virpack_core::LengthOptions;
+    ///
+    /// let lengths = LengthOptions::default().min_length(30);
+    /// assert_eq!((lengths.up_to(1_022).min_length, lengths.up_to(1_022).max_length), (30, 1_022));
+    /// assert_eq!(lengths.max_length(500).up_to(1_022).max_length, 500);
+    /// ```
     #[must_use]
     pub fn up_to(self, longest: usize) -> LengthPolicy {
         let LengthOptions { max_length, min_length, long_records } = self;

@@ -11,6 +11,12 @@ use crate::files::{PendingFile, place};
 pub(super) const STDOUT: &str = "-";
 
 /// Returns whether an output of this name goes to standard output.
+///
+/// ```
+/// use virpack_core::output::is_stdout;
+///
+/// assert!(is_stdout("-".as_ref()) && !is_stdout("emb.npy".as_ref()));
+/// ```
 #[must_use]
 pub fn is_stdout(path: &Path) -> bool {
     path == Path::new(STDOUT)

@@ -277,6 +277,17 @@ impl OutputError {
     }
 
     /// Returns the kind of the error.
+    ///
+    /// ```
+    /// use virpack_core::output::{self, OutputErrorKind, OutputOptions};
+    ///
+    /// # let directory = tempfile::tempdir()?;
+    /// let path = directory.path().join("emb.npy");
+    /// std::fs::write(&path, "an older file")?;
+    /// let error = output::create(&path, 2, OutputOptions::default()).err().unwrap();
+    /// assert!(matches!(error.kind(), OutputErrorKind::Exists));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn kind(&self) -> OutputErrorKind<'_> {
         match &self.0 {

@@ -60,6 +60,13 @@ impl OutputFormat {
     }
 
     /// Returns its extension, without the dot.
+    ///
+    /// ```
+    /// use virpack_core::output::OutputFormat;
+    ///
+    /// assert_eq!(OutputFormat::of("emb.arrows".as_ref())?.ending(), "arrows");
+    /// # Ok::<(), virpack_core::output::OutputError>(())
+    /// ```
     #[must_use]
     pub fn ending(self) -> &'static str {
         Self::ALL.iter().find(|(_, format)| *format == self).map_or("", |(name, _)| name)

@@ -20,6 +20,12 @@ pub enum OutputDtype {
 
 impl OutputDtype {
     /// Returns the bytes of a value.
+    ///
+    /// ```
+    /// use virpack_core::output::OutputDtype;
+    ///
+    /// assert_eq!([OutputDtype::F32, OutputDtype::F16].map(OutputDtype::bytes), [4, 2]);
+    /// ```
     #[must_use]
     pub fn bytes(self) -> usize {
         match self {

@@ -13,12 +13,11 @@ use super::part_state::{Look, PartProblem};
 use super::planned::{is_own, number_of, part_name};
 use super::{Plan, PlanProblem, join, join_scores};
 use crate::Error;
-use crate::calls::{CallOptions, Compat, DEFAULT_MAX_PLOTS, Draw};
+use crate::calls::CallOptions;
 use crate::files::{FileProblem, PendingFile, place};
 use crate::options::setters;
 use crate::output::{OutputDtype, OutputFormat, OutputSummary, about};
 use crate::predict::{PredictOptions, PredictSummary};
-use crate::verdict::ContigRule;
 
 /// The plan to commit, and its output.
 ///
@@ -36,10 +35,6 @@ pub struct CommitOptions {
     pub(super) dtype_out: Option<OutputDtype>,
     pub(super) force: bool,
     pub(super) calls: CallOptions,
-    pub(super) compat: Option<Compat>,
-    pub(super) contigs: Option<ContigRule>,
-    pub(super) plot: Option<Draw>,
-    pub(super) max_plots: usize,
     pub(super) unique_ids: bool,
     pub(super) limits: ReadLimits,
     pub(super) command: Option<String>,
@@ -55,10 +50,6 @@ impl CommitOptions {
             dtype_out: None,
             force: false,
             calls: CallOptions::default(),
-            compat: None,
-            contigs: None,
-            plot: None,
-            max_plots: DEFAULT_MAX_PLOTS,
             unique_ids: false,
             limits: ReadLimits::fitting(available_memory()),
             command: None,
@@ -75,17 +66,9 @@ impl CommitOptions {
         dtype_out: impl Into<Option<OutputDtype>>,
         /// Replaces files that exist.
         force: bool,
-        /// Sets what is called viral. This and all options below are for `predict` only.
+        /// Sets what is called viral, and which files list it. Without columns for VirNucPro's files, those
+        /// of the plan apply. This and all options below are for `predict` only.
         calls: CallOptions,
-        /// Sets the columns of VirNucPro's two files, which are then written too; None: as the plan was
-        /// made.
-        compat: impl Into<Option<Compat>>,
-        /// Sets the rule of `contigs.tsv`, which is then written too; None: it is not written.
-        contigs: impl Into<Option<ContigRule>>,
-        /// Draws the score along viral and uncertain records of several chunks.
-        plot: Option<Draw>,
-        /// Sets the most records that are drawn; the default is [`DEFAULT_MAX_PLOTS`].
-        max_plots: usize,
         /// Makes ids unique, as [`PredictOptions::unique_ids`](crate::predict::PredictOptions::unique_ids).
         unique_ids: bool,
         /// Sets the largest record and the largest header of the inputs, which are read again.
@@ -132,6 +115,20 @@ enum Output {
 /// them, and writes the manifest. If the options name a file, joins the parts into the file that
 /// [`embed`](crate::embed) would have written. For a plan of `predict` they name a directory, which gets
 /// the files that [`predict`](crate::predict::predict) would have written; the inputs are then read again.
+///
+/// ```
+/// use virpack_core::Error;
+/// use virpack_core::plan::{CommitOptions, PlanOptions, commit, plan};
+///
+/// # let folder = tempfile::tempdir()?;
+/// let directory = folder.path().join("plan");
+/// let inputs = vec!["../../examples/proteins.fasta".into()];
+/// plan(&PlanOptions::new(inputs, "virpack-mini", &directory).part_tokens(400_u64), |_event| ())?;
+/// // No part exists yet.
+/// let Err(Error::Plan(error)) = commit(&CommitOptions::new(&directory)) else { panic!("committed") };
+/// assert_eq!(error.parts().as_deref(), Some("1-2"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
 ///

@@ -48,6 +48,14 @@ impl PlanError {
     }
 
     /// Returns whether a directory has no plan.
+    ///
+    /// ```
+    /// use virpack_core::Error;
+    /// use virpack_core::plan::Plan;
+    ///
+    /// let Err(Error::Plan(error)) = Plan::open("no/such/directory") else { panic!("there is a plan") };
+    /// assert!(error.is_no_plan());
+    /// ```
     #[must_use]
     pub fn is_no_plan(&self) -> bool {
         matches!(self.0, PlanProblem::NoPlan { .. })

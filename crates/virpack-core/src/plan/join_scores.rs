@@ -33,11 +33,7 @@ pub(super) fn check(plan: &Plan, output: &Path, options: &CommitOptions) -> Resu
         .options(named, Names::AsGiven, output)
         .limits(options.limits)
         .unique_ids(options.unique_ids)
-        .calls(options.calls)
-        .compat(options.compat.or(judges.compat))
-        .contigs(options.contigs)
-        .plot(options.plot)
-        .max_plots(options.max_plots)
+        .calls(options.calls.compat(options.calls.compat.or(judges.compat)))
         .command(options.command.clone())
         .force(options.force);
     run.check_joined(&plan.inputs())?;

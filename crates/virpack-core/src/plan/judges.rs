@@ -11,7 +11,7 @@ use virpack_seq::{GeneticCode, Input};
 
 use super::PlanProblem;
 use super::facts::{DTYPES, absolute, text};
-use crate::calls::Compat;
+use crate::calls::{CallOptions, Compat};
 use crate::devices::DeviceOptions;
 use crate::identity::Identity;
 use crate::options::{ModelSource, named};
@@ -80,7 +80,7 @@ impl PlannedJudges {
             genetic_code: options.genetic_code,
             min_length: options.min_length,
             dtype: options.device.asked_dtype(),
-            compat: options.compat,
+            compat: options.calls.compat,
         })
     }
 
@@ -108,7 +108,7 @@ impl PlannedJudges {
             .genetic_code(self.genetic_code)
             .min_length(self.min_length)
             .calibration(self.calibration.clone())
-            .compat(self.compat)
+            .calls(CallOptions::default().compat(self.compat))
             .device(DeviceOptions::default().dtype(self.dtype))
             .checkpoint(None)
     }

@@ -65,6 +65,18 @@ struct Made {
 impl Plan {
     /// Returns the parts that do not exist yet, by the sizes of their files.
     ///
+    /// ```
+    /// use virpack_core::plan::{PlanOptions, plan};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let directory = folder.path().join("plan");
+    /// # let inputs = vec!["../../examples/proteins.fasta".into()];
+    /// let options = PlanOptions::new(inputs, "virpack-mini", &directory).part_tokens(400_u64);
+    /// let plan = plan(&options, |_event| ())?;
+    /// assert_eq!(plan.missing()?, [1, 2]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`PlanError`](super::PlanError) if the plan's store does not answer, or fails.
@@ -100,6 +112,24 @@ impl Plan {
     /// write the same bytes. If `cancel` is cancelled, nothing of the part remains.
     ///
     /// Only the part's own bytes are read from the inputs. [`plan`](super::plan) has an example.
+    ///
+    /// ```
+    /// use virpack_core::plan::{PlanOptions, plan};
+    /// use virpack_core::seq::ReadLimits;
+    /// use virpack_core::{CancelToken, Embedder};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let directory = folder.path().join("plan");
+    /// # let inputs = vec!["../../examples/proteins.fasta".into()];
+    /// let options = PlanOptions::new(inputs, "virpack-mini", &directory).part_tokens(400_u64);
+    /// let plan = plan(&options, |_event| ())?;
+    /// let embedder = Embedder::new(plan.embedder_options()?, |_event| ())?;
+    /// let part = plan.embed_part(&embedder, 2, ReadLimits::default(), &CancelToken::new(), |_event| ())?;
+    /// assert!(part.path.ends_with("part-000002.parquet"));
+    /// assert_eq!(plan.part_that_is_there(2)?.unwrap().sha256, part.sha256);
+    /// assert_eq!(plan.missing()?, [1]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///

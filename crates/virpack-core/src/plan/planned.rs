@@ -54,6 +54,18 @@ pub struct PlannedPart {
 impl Plan {
     /// Opens the plan in a directory.
     ///
+    /// ```
+    /// use virpack_core::plan::{Plan, PlanOptions, plan};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let directory = folder.path().join("plan");
+    /// # let inputs = vec!["../../examples/proteins.fasta".into()];
+    /// let made = plan(&PlanOptions::new(inputs, "virpack-mini", &directory), |_event| ())?;
+    /// let found = Plan::open(&directory)?;
+    /// assert_eq!((found.name(), found.command(), found.records()), (made.name(), "embed", 4));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`PlanError`](super::PlanError) if there is no plan, it was changed, or another version of virpack
@@ -137,6 +149,18 @@ impl Plan {
     }
 
     /// Returns whether the plan already existed when it was made.
+    ///
+    /// ```
+    /// use virpack_core::plan::{PlanOptions, plan};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let directory = folder.path().join("plan");
+    /// # let inputs = vec!["../../examples/proteins.fasta".into()];
+    /// let options = PlanOptions::new(inputs, "virpack-mini", &directory);
+    /// assert!(!plan(&options, |_event| ())?.was_there());
+    /// assert!(plan(&options, |_event| ())?.was_there());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn was_there(&self) -> bool {
         self.was_there
@@ -150,6 +174,18 @@ impl Plan {
     }
 
     /// Returns the parts, in the order of their records.
+    ///
+    /// ```
+    /// use virpack_core::plan::{PlanOptions, plan};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let directory = folder.path().join("plan");
+    /// # let inputs = vec!["../../examples/proteins.fasta".into()];
+    /// let options = PlanOptions::new(inputs, "virpack-mini", &directory).part_tokens(400_u64);
+    /// let plan = plan(&options, |_event| ())?;
+    /// assert_eq!(plan.parts().iter().map(|part| part.range.records).sum::<u64>(), plan.records());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn parts(&self) -> &[PlannedPart] {
         &self.parts
@@ -162,6 +198,19 @@ impl Plan {
     }
 
     /// Returns the tokens of all inputs, as counted from letters.
+    ///
+    /// ```
+    /// use virpack_core::plan::{PlanOptions, plan};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let [input, directory] = ["in.fa", "plan"].map(|name| folder.path().join(name));
+    /// std::fs::write(&input, ">a\nMKTLLV\n>b\nMKQ\n")?;
+    /// let options = PlanOptions::new(vec![input.into()], "virpack-mini/peptide", &directory);
+    /// let plan = plan(&options, |_event| ())?;
+    /// // Each record has two special tokens.
+    /// assert_eq!(plan.tokens(), 6 + 2 + 3 + 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn tokens(&self) -> u64 {
         self.facts.tokens
@@ -183,6 +232,19 @@ impl Plan {
     }
 
     /// Returns the absolute path or the URL of each input.
+    ///
+    /// ```
+    /// use virpack_core::plan::{PlanOptions, plan};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let directory = folder.path().join("plan");
+    /// # let inputs = vec!["../../examples/proteins.fasta".into()];
+    /// let options = PlanOptions::new(inputs, "virpack-mini", &directory);
+    /// let plan = plan(&options, |_event| ())?;
+    /// let input = plan.input_paths().next().unwrap();
+    /// assert!(input.is_absolute() && input.ends_with("examples/proteins.fasta"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn input_paths(&self) -> impl Iterator<Item = &Path> {
         self.facts.inputs.iter().map(|input| &*input.path)
     }

@@ -40,6 +40,16 @@ pub struct Bundle {
 impl Bundle {
     /// Lists the models and classifiers in the directory.
     ///
+    /// ```
+    /// use std::path::Path;
+    /// use virpack_core::Error;
+    /// use virpack_core::model::Location;
+    /// use virpack_core::predict::Bundle;
+    ///
+    /// let found = Bundle::open(&Location::from(Path::new("../../examples")));
+    /// assert!(matches!(found, Err(Error::Bundle(error)) if error.is_incomplete()));
+    /// ```
+    ///
     /// # Errors
     ///
     /// Returns [`Error::Bundle`] if a model or every classifier is missing or the calibration is not valid,
@@ -81,6 +91,16 @@ impl Bundle {
     }
 
     /// Returns the nucleotide model.
+    ///
+    /// ```
+    /// use virpack_core::model::mini;
+    /// use virpack_core::predict::Bundle;
+    ///
+    /// let built_in = Bundle::open(&mini::location())?;
+    /// assert!(built_in.nucleotide_model().to_string().ends_with("nucleotide"));
+    /// assert!(built_in.protein_model().to_string().ends_with("peptide"));
+    /// # Ok::<(), virpack_core::Error>(())
+    /// ```
     #[must_use]
     pub fn nucleotide_model(&self) -> Location {
         self.location.join(NUCLEOTIDE)
@@ -95,6 +115,17 @@ impl Bundle {
     /// Returns the classifier of open frames for chunks of `length` bases (500 if `None`), and
     /// the classifier of chunks without any. Their length is the nearest one; of two equally near, the
     /// longer.
+    ///
+    /// ```
+    /// use std::num::NonZeroUsize;
+    /// use virpack_core::model::mini;
+    /// use virpack_core::predict::Bundle;
+    ///
+    /// let built_in = Bundle::open(&mini::location())?;
+    /// let (classifier, _) = built_in.classifiers(NonZeroUsize::new(320));
+    /// assert!(classifier.to_string().ends_with("classifier_300.safetensors"));
+    /// # Ok::<(), virpack_core::Error>(())
+    /// ```
     #[must_use]
     pub fn classifiers(&self, length: Option<NonZeroUsize>) -> (Location, Option<Location>) {
         let length = length.unwrap_or(DEFAULT_LENGTH).get();

@@ -14,7 +14,7 @@ impl PredictOptions {
     /// Returns everything that shapes the tables, given what shapes their scores.
     pub(super) fn of_tables(&self, scores: Identity, chunk_length: usize) -> Identity {
         let mut identity = scores;
-        self.outputs().identify(&self.scoring(chunk_length), &mut identity);
+        self.calls.identify(&self.scoring(chunk_length), &mut identity);
         if self.unique_ids {
             identity.set("ids", "made unique");
         }

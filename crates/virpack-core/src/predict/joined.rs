@@ -63,7 +63,7 @@ impl PredictOptions {
     ///
     /// Returns the first failed check.
     pub(crate) fn check_joined(&self, inputs: &[Input]) -> Result<(), Error> {
-        self.outputs().check()?;
+        self.calls.check()?;
         if is_stdout(&self.output) {
             return self.check_stdout();
         }

@@ -14,7 +14,7 @@ use super::files::Files;
 use super::kept_scores::KeptScores;
 use super::{PredictOptions, identity};
 use crate::Error;
-use crate::calls::CallOutputs;
+use crate::calls::CallOptions;
 use crate::cancel::CancelToken;
 use crate::event::{Event, ModelBudget};
 use crate::identity::Identity;
@@ -86,7 +86,7 @@ impl<B: Device + 'static> Judges<B> {
             let own = identity::of_scores(options, of_judges(&hashing.finish()?), dtype);
             let scores = identity::with_inputs(own, options.hash_inputs()?)()?;
             let identity = options.of_tables(scores, frames.length.get());
-            return Err(complete.end(&identity, CallOutputs::shapes_files_alone).into());
+            return Err(complete.end(&identity, CallOptions::shapes_files_alone).into());
         }
         let features = encoders.features();
         let encoders = Encoders::load(encoders, devices.clone(), options, &frames, session.token_budgets())?;

@@ -15,14 +15,14 @@ use super::features::Features;
 use super::files::Files;
 use super::{Bundle, DEFAULT_LENGTH};
 use crate::Error;
-use crate::calls::{CallOptions, CallOutputs, Compat, DEFAULT_MAX_PLOTS, Draw, RecordScoring};
+use crate::calls::{CallOptions, RecordScoring};
 use crate::devices::DeviceOptions;
 use crate::event::Event;
 use crate::files::NewDirectory;
 use crate::options::{Downloads, ModelSource, TokenBudget, downloads_setter, setters};
 use crate::output::{OutputProblem, check_all, check_apart, check_stdout_apart, is_stdout};
 use crate::resume::{CheckpointOptions, ResumeDir, SavedWork, Session};
-use crate::verdict::{ContigRule, RecordCalibration};
+use crate::verdict::RecordCalibration;
 
 /// Inputs, models, classifiers, output and settings of a run.
 ///
@@ -59,11 +59,7 @@ pub struct PredictOptions {
     pub(crate) calibration: Option<RecordCalibration>,
     pub(crate) min_length: usize,
     pub(crate) unique_ids: bool,
-    pub(super) calls: CallOptions,
-    pub(crate) compat: Option<Compat>,
-    pub(super) contigs: Option<ContigRule>,
-    pub(super) plot: Option<Draw>,
-    pub(super) max_plots: usize,
+    pub(crate) calls: CallOptions,
     pub(super) checkpoint: Option<CheckpointOptions>,
     pub(super) force: bool,
     pub(super) command: Option<String>,
@@ -74,6 +70,16 @@ impl PredictOptions {
     /// nucleotides, plain or compressed; `models` are DNABERT-S and ESM-2; `classifier` scores open frames.
     /// `output` is the directory of the tables; `-` sends only `sequences.tsv` to standard output, row by
     /// row.
+    ///
+    /// ```
+    /// use std::path::Path;
+    /// use virpack_core::predict::PredictOptions;
+    ///
+    /// let models = ["zhihan1996/DNABERT-S", "facebook/esm2_t36_3B_UR50D"];
+    /// let classifier = Path::new("500_model.pth");
+    /// let options = PredictOptions::new(vec!["contigs.fasta".into()], models, classifier, "verdicts");
+    /// assert!(options.check().is_err(), "neither file exists");
+    /// ```
     pub fn new<M: Into<ModelSource>>(
         inputs: Vec<Input>,
         models: [M; 2],
@@ -102,10 +108,6 @@ impl PredictOptions {
             min_length: 0,
             unique_ids: false,
             calls: CallOptions::default(),
-            compat: None,
-            contigs: None,
-            plot: None,
-            max_plots: DEFAULT_MAX_PLOTS,
             checkpoint: Some(CheckpointOptions::default()),
             force: false,
             command: None,
@@ -114,6 +116,18 @@ impl PredictOptions {
 
     /// Returns [`PredictOptions::new`] with the name and the models of a bundle, and with its classifiers for
     /// chunks of about `length` bases, which also sets the chunk length.
+    ///
+    /// ```
+    /// use std::num::NonZeroUsize;
+    /// use virpack_core::model::mini;
+    /// use virpack_core::predict::{Bundle, PredictOptions};
+    ///
+    /// let built_in = Bundle::open(&mini::location())?;
+    /// let inputs = vec!["../../examples/contigs.fasta".into()];
+    /// let options = PredictOptions::with_bundle(inputs, &built_in, NonZeroUsize::new(300), "verdicts");
+    /// options.check()?;
+    /// # Ok::<(), virpack_core::Error>(())
+    /// ```
     pub fn with_bundle(
         inputs: Vec<Input>,
         bundle: &Bundle,
@@ -174,17 +188,8 @@ impl PredictOptions {
         /// Makes ids unique: a repeated id, in any input, gets a number appended, as by
         /// [`ReadOptions::unique_ids`].
         unique_ids: bool,
-        /// Sets what is called viral, and how provirus candidates are found.
+        /// Sets what is called viral, and which files list it.
         calls: CallOptions,
-        /// Also writes VirNucPro's two files, with these columns; `None`: does not.
-        compat: impl Into<Option<Compat>>,
-        /// Also writes `contigs.tsv`, the calls of viral-pipelines by this rule; `None`: does not.
-        contigs: impl Into<Option<ContigRule>>,
-        /// Draws the score along viral and uncertain records of several chunks, into `plots/`, and one plot
-        /// of all of them.
-        plot: Option<Draw>,
-        /// Sets how many records are drawn at most, the best first; [`DEFAULT_MAX_PLOTS`] by default.
-        max_plots: usize,
         /// Keeps scores in `DIR/run.partial` during the run, if the inputs are files; None: does not.
         checkpoint: impl Into<Option<CheckpointOptions>>,
         /// Replaces existing tables and the parts of an unfinished run.
@@ -211,7 +216,7 @@ impl PredictOptions {
     ///
     /// Returns the first failed check.
     pub fn check(&self) -> Result<(), Error> {
-        self.outputs().check()?;
+        self.calls.check()?;
         reader::open(&self.inputs)?;
         Classifiers::open(self)?;
         if is_stdout(&self.output) {
@@ -230,7 +235,7 @@ impl PredictOptions {
         let files = Files::in_directory(&self.output);
         check_all(files.all(), replace)?;
         check_apart(files.all(), inputs)?;
-        match self.plot {
+        match self.calls.plot {
             Some(_) if !replace && files.calls.plots.exists() => {
                 Err(OutputProblem::Exists(files.calls.plots).into())
             }
@@ -241,16 +246,26 @@ impl PredictOptions {
     /// Checks that the options ask for nothing that standard output cannot hold.
     pub(super) fn check_stdout(&self) -> Result<(), Error> {
         let resumes = self.checkpoint.is_some_and(|checkpoint| checkpoint.resume);
-        let (option, reason) = match self.plot {
+        let (option, reason) = match self.calls.plot {
             _ if resumes => ("resume", "nothing is kept of a run to standard output"),
             Some(_) => ("plot", "plots are files"),
-            None if self.contigs.is_some() => ("contigs", "contigs.tsv is a file"),
+            None if self.calls.contigs.is_some() => ("contigs", "contigs.tsv is a file"),
             None => return Ok(check_stdout_apart(&self.inputs)?),
         };
         Err(OutputProblem::NotToStdout { option, reason }.into())
     }
 
     /// Returns what an unfinished run into this directory has kept; `None` if it has finished nothing.
+    ///
+    /// ```
+    /// use virpack_core::model::mini;
+    /// use virpack_core::predict::{Bundle, PredictOptions};
+    ///
+    /// let built_in = Bundle::open(&mini::location())?;
+    /// let options = PredictOptions::with_bundle(vec!["contigs.fasta".into()], &built_in, None, "no/run");
+    /// assert!(options.saved().is_none());
+    /// # Ok::<(), virpack_core::Error>(())
+    /// ```
     #[must_use]
     pub fn saved(&self) -> Option<SavedWork> {
         ResumeDir::inside(&self.output).saved()
@@ -260,12 +275,6 @@ impl PredictOptions {
     pub(super) fn session(&self) -> Result<Session, Error> {
         let dir = (!is_stdout(&self.output)).then(|| ResumeDir::inside(&self.output));
         Ok(Session::open(dir, &self.inputs, self.checkpoint, self.force)?)
-    }
-
-    /// Returns what is written about judged records.
-    pub(crate) fn outputs(&self) -> CallOutputs {
-        let draw = self.plot.map(|draw| (draw, self.max_plots));
-        CallOutputs { calls: self.calls, compat: self.compat, contigs: self.contigs, draw }
     }
 
     /// Returns how records are scored from chunks of this length, in bases.

@@ -38,7 +38,7 @@ pub(super) fn of(
     ];
     let mut asked: Map<String, Value> =
         asked.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    options.outputs().tell(&mut asked);
+    options.calls.tell(&mut asked);
     let packing = predicted.packing.as_ref().map(|stats| stats.as_ref().map(run_json::packing));
     let own = [
         ("models", models),

@@ -49,7 +49,7 @@ impl<'a> Tables<'a> {
         const COLUMNS: &str =
             "sequence_id source chunk frame start end strand prediction score_other score_virus record";
         let scoring = options.scoring(chunk_length);
-        let calls = CallTables::create(&options.output, &options.inputs, &options.outputs(), &scoring, true)?;
+        let calls = CallTables::create(&options.output, &options.inputs, &options.calls, &scoring, true)?;
         let frames =
             || table(&Files::in_directory(&options.output).frames, options.inputs.len() > 1, COLUMNS);
         let frames = (!is_stdout(&options.output)).then(frames).transpose()?;

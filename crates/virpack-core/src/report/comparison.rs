@@ -10,6 +10,13 @@ use crate::output::{OutputError, TextFile};
 
 /// Checks that a page that compares runs is on a disk, as the directories are that its links lead to.
 ///
+/// ```
+/// use virpack_core::report::check_comparison;
+///
+/// assert!(check_comparison("compare.html".as_ref()).is_ok());
+/// assert!(check_comparison("s3://bucket/compare.html".as_ref()).is_err());
+/// ```
+///
 /// # Errors
 ///
 /// For the URL of a store.
@@ -18,6 +25,26 @@ pub fn check_comparison(page: &Path) -> Result<(), Error> {
 }
 
 /// Writes a page that compares runs, with links to their reports. It replaces an older page.
+///
+/// ```
+/// use virpack_core::report::{FinishedRun, ReportOptions, compare, report};
+///
+/// # use virpack_core::CancelToken;
+/// # use virpack_core::model::mini;
+/// # use virpack_core::predict::{Bundle, PredictOptions, predict};
+/// # let folder = tempfile::tempdir()?;
+/// # let directory = folder.path().join("verdicts");
+/// # let built_in = Bundle::open(&mini::location())?;
+/// # let inputs = vec!["../../examples/contigs.fasta".into()];
+/// # let options = PredictOptions::with_bundle(inputs, &built_in, None, &directory);
+/// # predict(&options, &CancelToken::new(), |_event| ())?;
+/// let run = FinishedRun::open(&directory)?;
+/// let judged = report(&run, &ReportOptions::of(&run))?;
+/// let page = folder.path().join("compare.html");
+/// compare(&page, &[(run, judged)])?;
+/// assert!(std::fs::read_to_string(page)?.contains("report.html"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
 ///

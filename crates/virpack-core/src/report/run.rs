@@ -26,14 +26,30 @@ pub struct FinishedRun {
     pub(super) inputs: Vec<Input>,
     pub(super) scoring: RecordScoring,
     calls: CallOptions,
-    compat: Option<Compat>,
-    contigs: Option<ContigRule>,
-    max_plots: Option<usize>,
+    has_plots: bool,
     unique_ids: bool,
 }
 
 impl FinishedRun {
     /// Opens the run in a directory.
+    ///
+    /// ```
+    /// use virpack_core::report::FinishedRun;
+    ///
+    /// # use virpack_core::CancelToken;
+    /// # use virpack_core::model::mini;
+    /// # use virpack_core::predict::{Bundle, PredictOptions, predict};
+    /// # let folder = tempfile::tempdir()?;
+    /// # let directory = folder.path().join("verdicts");
+    /// # let built_in = Bundle::open(&mini::location())?;
+    /// # let inputs = vec!["../../examples/contigs.fasta".into()];
+    /// # let options = PredictOptions::with_bundle(inputs, &built_in, None, &directory);
+    /// # predict(&options, &CancelToken::new(), |_event| ())?;
+    /// let run = FinishedRun::open(&directory)?;
+    /// assert_eq!((&*run.model(), run.directory()), ("virpack-mini", &*directory));
+    /// assert!(!run.has_plots());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -75,14 +91,15 @@ impl FinishedRun {
         let calls = CallOptions::default()
             .thresholds(CallThresholds::at(number("min_score")?).ok()?)
             .prevalence(Prevalence::new(number("prevalence")?)?)
-            .min_chunk_score(min_chunk_score);
+            .min_chunk_score(min_chunk_score)
+            .compat(options.get("compat")?.as_str().and_then(Compat::named))
+            .contigs(options.get("contigs").and_then(contig_rule));
+        let max_plots = options.get("max_plots")?.as_u64().and_then(|most| usize::try_from(most).ok());
         Some(FinishedRun {
             inputs: inputs.collect::<Option<_>>()?,
             scoring: RecordScoring::new(calibration, length),
-            calls,
-            compat: options.get("compat")?.as_str().and_then(Compat::named),
-            contigs: options.get("contigs").and_then(contig_rule),
-            max_plots: options.get("max_plots")?.as_u64().and_then(|most| usize::try_from(most).ok()),
+            calls: max_plots.map_or(calls, |most| calls.max_plots(most)),
+            has_plots: max_plots.is_some(),
             unique_ids: options.get("unique_ids").and_then(Value::as_bool).unwrap_or(false),
             directory,
             facts,
@@ -102,28 +119,16 @@ impl FinishedRun {
         text("name").or_else(|| text("classifier")).unwrap_or_default().to_owned()
     }
 
-    /// Returns what it calls viral.
+    /// Returns what it calls viral, and which files list it; the function that made its plots is unknown.
     #[must_use]
     pub fn calls(&self) -> CallOptions {
         self.calls
     }
 
-    /// Returns the columns of VirNucPro's two files, if the run wrote them.
+    /// Returns whether the run has plots.
     #[must_use]
-    pub fn compat(&self) -> Option<Compat> {
-        self.compat
-    }
-
-    /// Returns the rule by which it calls contigs, if it wrote `contigs.tsv`.
-    #[must_use]
-    pub fn contigs(&self) -> Option<ContigRule> {
-        self.contigs
-    }
-
-    /// Returns the most plots that it draws, if it drew any.
-    #[must_use]
-    pub fn max_plots(&self) -> Option<usize> {
-        self.max_plots
+    pub fn has_plots(&self) -> bool {
+        self.has_plots
     }
 
     /// Returns whether it numbered duplicate ids.

@@ -41,6 +41,22 @@ pub enum ResumeErrorKind<'a> {
 
 impl ResumeError {
     /// Returns the kind of the error.
+    ///
+    /// ```
+    /// use virpack_core::{CancelToken, CheckpointOptions, EmbedOptions, Error, ResumeErrorKind, embed};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let output = folder.path().join("emb.npy");
+    /// let inputs = vec!["../../examples/proteins.fasta".into()];
+    /// let options = EmbedOptions::new(inputs, "virpack-mini", &output);
+    /// let options = options.checkpoint(CheckpointOptions::default().resume(true));
+    /// embed(&options, &CancelToken::new(), |_event| ())?;
+    /// // Nothing is left to resume.
+    /// let again = embed(&options, &CancelToken::new(), |_event| ());
+    /// let Err(Error::Resume(error)) = again else { panic!("it ran") };
+    /// assert_eq!(error.kind(), ResumeErrorKind::Complete);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn kind(&self) -> ResumeErrorKind<'_> {
         match &self.0 {

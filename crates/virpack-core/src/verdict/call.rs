@@ -15,6 +15,13 @@ pub enum Call {
 
 impl Call {
     /// Returns the word that the tables hold.
+    ///
+    /// ```
+    /// use virpack_core::verdict::{Call, CallThresholds};
+    ///
+    /// assert_eq!(CallThresholds::DEFAULT.call(0.2), Call::Cellular);
+    /// assert_eq!(Call::Cellular.as_str(), "cellular");
+    /// ```
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -44,6 +51,14 @@ impl CallThresholds {
     ///
     /// The other threshold is that of [`CallThresholds::DEFAULT`], or `viral` if that is less.
     ///
+    /// ```
+    /// use virpack_core::verdict::CallThresholds;
+    ///
+    /// assert_eq!(CallThresholds::at(0.9)?, CallThresholds::STRICT);
+    /// assert!(CallThresholds::at(1.5).is_err());
+    /// # Ok::<(), virpack_core::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`Error::Setting`] unless `viral` is 0 to 1.
@@ -61,6 +76,13 @@ impl CallThresholds {
     }
 
     /// Returns the score below which a record is cellular.
+    ///
+    /// ```
+    /// use virpack_core::verdict::CallThresholds;
+    ///
+    /// let thresholds = CallThresholds::DEFAULT;
+    /// assert_eq!((thresholds.viral(), thresholds.cellular()), (0.7, 0.3));
+    /// ```
     #[must_use]
     pub fn cellular(&self) -> f64 {
         self.cellular

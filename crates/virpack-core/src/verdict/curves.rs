@@ -15,12 +15,25 @@ impl Default for Prevalence {
 
 impl Prevalence {
     /// Returns this prevalence; None unless it is more than 0 and less than 1.
+    ///
+    /// ```
+    /// use virpack_core::verdict::Prevalence;
+    ///
+    /// assert_eq!(Prevalence::new(0.01).unwrap().share(), 0.01);
+    /// assert_eq!(Prevalence::new(0.0), None);
+    /// ```
     #[must_use]
     pub fn new(share: f64) -> Option<Self> {
         (share > 0.0 && share < 1.0).then_some(Prevalence(share))
     }
 
     /// Returns the share.
+    ///
+    /// ```
+    /// use virpack_core::verdict::Prevalence;
+    ///
+    /// assert_eq!(Prevalence::default().share(), 0.1);
+    /// ```
     #[must_use]
     pub fn share(self) -> f64 {
         self.0

@@ -12,7 +12,7 @@ use virpack_core::Error;
 use virpack_core::predict::{PredictOptions, predict};
 use virpack_core::{CancelToken, Event};
 use virpack_core::{DeviceChoice, DeviceOptions};
-use virpack_core::{EmbedOptions, embed};
+use virpack_core::{EmbedOptions, EmbedderOptions, embed};
 use virpack_core::{FramesOptions, frames};
 use virpack_core::{MergeOptions, merge};
 use virpack_seq::reader::Change;
@@ -47,10 +47,15 @@ fn device() -> DeviceOptions {
 }
 
 fn embed_options(input: &Path, output: &Path) -> EmbedOptions {
+    with_lengths(input, output, LengthPolicy::default())
+}
+
+fn with_lengths(input: &Path, output: &Path, lengths: LengthPolicy) -> EmbedOptions {
     let model = path("../../examples/esm2_tiny");
     let checkpoint = Some(CheckpointOptions::default().records(200));
-    let options = EmbedOptions::new(vec![input.to_owned().into()], &model, output);
-    options.device(device()).checkpoint(checkpoint).buffer_size(100).token_budget(2048)
+    let embedder = EmbedderOptions::new(&model).lengths(lengths).device(device());
+    let embedder = embedder.buffer_size(100).token_budget(2048);
+    EmbedOptions::new(vec![input.to_owned().into()], embedder, output).checkpoint(checkpoint)
 }
 
 fn predict_options(input: &Path, output: &Path) -> PredictOptions {
@@ -98,7 +103,7 @@ fn no_part_is_listed_once_the_input_has_changed() {
     write(&input, 8_000, &"MKTAYIAKQR".repeat(100));
     let lengths = LengthPolicy { max_length: 40, ..LengthPolicy::default() };
     let mut then = None;
-    let result = embed(&embed_options(&input, &output).lengths(lengths), &CancelToken::new(), |told| {
+    let result = embed(&with_lengths(&input, &output, lengths), &CancelToken::new(), |told| {
         if matches!(told, Event::Progress(_)) && then.is_none() && listed(&folder) > 0 {
             append(&input);
             // Only a part that was already being listed is there.

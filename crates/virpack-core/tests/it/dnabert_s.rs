@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use virpack_core::EmbedderOptions;
 use virpack_core::device::{Backend, Cpu, Pool};
 use virpack_core::model::DnabertConfig;
 use virpack_core::model::DnabertS;
@@ -10,8 +11,7 @@ use virpack_core::model::ModelError;
 use virpack_core::model::hub::{HubError, HubOptions};
 use virpack_core::model::weights::Weights;
 use virpack_core::model::{Encoder, config_of, tokenizer_of};
-use virpack_core::{EmbedOptions, embed_records};
-use virpack_seq::{BpeTokenizer, Input, LengthPolicy, LongRecords, Records, Tokenizer};
+use virpack_seq::{BpeTokenizer, LengthPolicy, LongRecords, Records, Tokenizer};
 
 fn fixture(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/dnabert_tiny").join(path)
@@ -185,10 +185,9 @@ fn other_models_than_mosaic_bert_are_refused() {
 }
 
 fn embedded(max_length: usize, long_records: LongRecords, fasta: &str) -> Vec<(u64, Vec<f32>)> {
-    let base = EmbedOptions::new(Vec::<Input>::new(), &fixture("12"), "unused.npy");
     let lengths = LengthPolicy { max_length, min_length: 0, long_records };
     let records = Records::from_reader("test", std::io::Cursor::new(fasta.to_owned())).unwrap();
-    let rows = embed_records(records, &base.lengths(lengths)).unwrap();
+    let rows = crate::in_memory::embed(records, EmbedderOptions::new(&fixture("12")).lengths(lengths));
     rows.into_iter().map(|(row, values)| (row.length, values)).collect()
 }
 

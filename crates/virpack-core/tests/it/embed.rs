@@ -13,7 +13,7 @@ use virpack_core::device::Pool;
 use virpack_core::{CancelToken, Event, Hint};
 use virpack_core::{CheckpointOptions, ResumeErrorKind};
 use virpack_core::{DeviceChoice, DeviceOptions};
-use virpack_core::{EmbedOptions, EmbedSummary, embed, embed_records};
+use virpack_core::{EmbedOptions, EmbedSummary, EmbedderOptions, embed};
 use virpack_seq::{LengthPolicy, LongRecords, Records};
 
 const HIDDEN: usize = 48;
@@ -59,9 +59,9 @@ fn rows(path: &Path) -> Vec<Vec<f32>> {
 }
 
 /// Returns a record's embedding from a run without other records; None if it is skipped.
-fn alone(sequence: &str, options: &EmbedOptions) -> Option<Vec<f32>> {
+fn alone(sequence: &str, options: &EmbedderOptions) -> Option<Vec<f32>> {
     let records = Records::from_reader("alone", std::io::Cursor::new(format!(">x\n{sequence}\n"))).unwrap();
-    let mut all = embed_records(records, options).unwrap();
+    let mut all = crate::in_memory::embed(records, options.clone());
     assert!(all.len() <= 1);
     all.pop().map(|(_, embedding)| embedding)
 }
@@ -90,14 +90,15 @@ proptest! {
             inputs.push(path.into());
         }
         let output = directory.path().join("emb.npy");
-        let options = EmbedOptions::new(inputs, &model(), &output)
+        let options = EmbedderOptions::new(&model())
             .lengths(lengths)
             .buffer_size(buffer_size)
             .packing(packing)
             .pool(pool)
             .token_budget(lengths.max_tokens() + room)
             .device(on_cpu(2));
-        let summary = embed(&options, &CancelToken::new(), |_| ()).unwrap();
+        let run = EmbedOptions::new(inputs, options.clone(), &output);
+        let summary = embed(&run, &CancelToken::new(), |_| ()).unwrap();
 
         let ids = std::fs::read_to_string(directory.path().join("emb.npy.records.tsv")).unwrap();
         let ids: Vec<&str> = ids.lines().skip(1).map(|line| line.split('\t').nth(1).unwrap()).collect();
@@ -148,12 +149,13 @@ fn residues_keep_their_rows_in_input_order_and_their_mean_is_the_pooled_row() {
     std::fs::write(&input, text).unwrap();
     let run = |name: &str, pool: Option<Pool>| {
         let output = directory.path().join(name);
-        let options = EmbedOptions::new(vec![input.clone().into()], &model(), &output)
+        let embedder = EmbedderOptions::new(&model())
             .pool(pool)
             .lengths(LengthPolicy { max_length: 30, min_length: 2, long_records: LongRecords::Truncate })
             .buffer_size(50)
             .token_budget(100)
             .device(on_cpu(2));
+        let options = EmbedOptions::new(vec![input.clone().into()], embedder, &output);
         let summary = embed(&options, &CancelToken::new(), |_| ()).unwrap();
         assert_eq!(summary.written.rows + summary.written.skipped, 300);
         output
@@ -178,8 +180,8 @@ fn residues_and_windows_do_not_go_together() {
     let lengths =
         LengthPolicy { long_records: LongRecords::Window { overlap: 8 }, ..LengthPolicy::default() };
     let directory = tempfile::tempdir().unwrap();
-    let base = EmbedOptions::new(Vec::new(), &model(), directory.path().join("emb.h5"));
-    let error = base.pool(None).lengths(lengths).check().unwrap_err();
+    let embedder = EmbedderOptions::new(&model()).pool(None).lengths(lengths);
+    let error = EmbedOptions::new(Vec::new(), embedder, directory.path().join("emb.h5")).check().unwrap_err();
     assert!(matches!(&error, Error::Setting(error) if error.setting() == "long_records"), "{error}");
 }
 
@@ -189,10 +191,10 @@ fn the_report_counts_all_rows_and_goes_with_the_output() {
     let input = directory.path().join("input.fa");
     std::fs::write(&input, ">one\nMKTAYI\n>two\nMKTAYI\n>empty\n\n>long\nMKTAYIAKQRLLVGG\n").unwrap();
     let output = directory.path().join("emb.npy");
-    let options = EmbedOptions::new(vec![input.into()], &model(), &output)
+    let embedder = EmbedderOptions::new(&model())
         .lengths(LengthPolicy { max_length: 10, ..LengthPolicy::default() })
-        .device(on_cpu(1))
-        .force(true);
+        .device(on_cpu(1));
+    let options = EmbedOptions::new(vec![input.into()], embedder, &output).force(true);
     let page = directory.path().join("emb.npy.report.html");
     let summary = embed(&options.clone().report(true), &CancelToken::new(), |_| ()).unwrap();
     assert!(summary.written.files.contains(&page), "{:?}", summary.written.files);
@@ -222,7 +224,7 @@ fn a_report_is_of_one_row_a_record_in_a_file() {
     let shard = options("emb.shard").shard("1/2".parse::<virpack_seq::Shard>().unwrap());
     for (options, expected) in [
         (
-            options("emb.h5").pool(None),
+            options("emb.h5").embedder(EmbedderOptions::new(&model()).pool(None)),
             "there is no report of this output: a record has a row for each residue",
         ),
         (shard, "there is no report of this output: a shard has only some of the rows"),
@@ -294,12 +296,13 @@ proptest! {
         });
         std::fs::write(&input, text).unwrap();
         let output = directory.path().join("emb.npy");
-        let options = EmbedOptions::new(vec![input.into()], &model(), &output)
+        let embedder = EmbedderOptions::new(&model())
             .lengths(lengths)
             .buffer_size(buffer_size)
             .packing(packing)
             .token_budget(lengths.max_tokens() + room)
-            .device(on_cpu(2))
+            .device(on_cpu(2));
+        let options = EmbedOptions::new(vec![input.into()], embedder, &output)
             .checkpoint(CheckpointOptions::default().records(records).every(Duration::MAX).resume(true))
             .report(true);
         embed(&options, &CancelToken::new(), |_| ()).unwrap();
@@ -332,6 +335,15 @@ proptest! {
     }
 }
 
+/// Returns the model of [`stopped`].
+fn stopped_embedder() -> EmbedderOptions {
+    EmbedderOptions::new(&model())
+        .buffer_size(10)
+        .lengths(LengthPolicy { max_length: 62, ..LengthPolicy::default() })
+        .token_budget(100)
+        .device(on_cpu(1))
+}
+
 /// Returns a run of 60 records that was stopped after its first batch, and its options.
 fn stopped(directory: &Path) -> EmbedOptions {
     let input = directory.join("input.fa");
@@ -339,11 +351,7 @@ fn stopped(directory: &Path) -> EmbedOptions {
         (0..60).map(|i| format!(">s{i}\n{}\n", &"MKTAYIAKQRLLVGG".repeat(2)[i % 7..])).collect();
     std::fs::write(&input, text).unwrap();
     let checkpoint = CheckpointOptions::default().records(1).every(Duration::MAX).resume(false);
-    let options = EmbedOptions::new(vec![input.into()], &model(), directory.join("emb.npy"))
-        .buffer_size(10)
-        .lengths(LengthPolicy { max_length: 62, ..LengthPolicy::default() })
-        .token_budget(100)
-        .device(on_cpu(1))
+    let options = EmbedOptions::new(vec![input.into()], stopped_embedder(), directory.join("emb.npy"))
         .checkpoint(checkpoint);
     let (result, _) = run_until(&options, 1);
     let Err(Error::Interrupted { kept: Some(saved) }) = result else { panic!("{result:?}") };
@@ -363,14 +371,16 @@ fn another_run_is_refused_with_what_differs() {
         error.hint().map(Cow::into_owned).unwrap_or_default()
     };
     let with = || options.clone();
-    refused(with().pool(Pool::Max), "pooling: mean there, max here");
-    refused(with().layer(1), "layer: 2 there, 1 here");
-    refused(with().packing(false), "packing: on there, off here");
-    refused(with().token_budget(128), "token budget: 100 there, 128 here");
-    refused(with().buffer_size(11), "buffer size: 10 there, 11 here");
+    let by = |embedder: EmbedderOptions| options.clone().embedder(embedder);
+    let base = stopped_embedder;
+    refused(by(base().pool(Pool::Max)), "pooling: mean there, max here");
+    refused(by(base().layer(1)), "layer: 2 there, 1 here");
+    refused(by(base().packing(false)), "packing: on there, off here");
+    refused(by(base().token_budget(128)), "token budget: 100 there, 128 here");
+    refused(by(base().buffer_size(11)), "buffer size: 10 there, 11 here");
     let lengths = LengthPolicy { max_length: 20, min_length: 2, long_records: LongRecords::Skip };
-    refused(with().lengths(lengths), "long records: truncate there, skip here");
-    refused(with().lengths(lengths), "smallest length: 0 there, 2 here");
+    refused(by(base().lengths(lengths)), "long records: truncate there, skip here");
+    refused(by(base().lengths(lengths)), "smallest length: 0 there, 2 here");
     let one = directory.path().join("input.fa");
     let text = std::fs::read(&one).unwrap();
     std::fs::write(&one, [&text[..text.len() - 2], b"W\n"].concat()).unwrap();
@@ -400,7 +410,8 @@ fn another_run_is_refused_with_what_differs() {
 fn force_starts_again() {
     let directory = tempfile::tempdir().unwrap();
     let options = stopped(directory.path());
-    let forced = options.clone().checkpoint(CheckpointOptions::default()).force(true).pool(Pool::Max);
+    let other = options.clone().embedder(stopped_embedder().pool(Pool::Max));
+    let forced = other.clone().checkpoint(CheckpointOptions::default()).force(true);
     assert_eq!(embed(&forced, &CancelToken::new(), |_| ()).unwrap().resumed, 0);
     assert!(!directory.path().join("emb.npy.partial").exists());
     // Nothing remains to resume, and the output exists.
@@ -411,7 +422,7 @@ fn force_starts_again() {
     );
     assert!(error.to_string().contains("pooling: max there, mean here"), "{error}");
     let before = files(directory.path());
-    let error = embed(&options.pool(Pool::Max), &CancelToken::new(), |_| ()).unwrap_err();
+    let error = embed(&other, &CancelToken::new(), |_| ()).unwrap_err();
     assert!(matches!(&error, Error::Resume(error) if error.kind() == ResumeErrorKind::Complete), "{error}");
     assert_eq!(files(directory.path()), before);
 }

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use virpack_core::DeviceOptions;
+use virpack_core::EmbedderOptions;
 use virpack_core::device::{Backend, Cpu, Pool};
 use virpack_core::model::Encoder;
 use virpack_core::model::Esm2;
 use virpack_core::model::weights::Weights;
-use virpack_core::{EmbedOptions, embed_records};
-use virpack_seq::{Input, Records};
+use virpack_seq::Records;
 
 const ALPHABET: [&str; 33] = [
     "<cls>", "<pad>", "<eos>", "<unk>", "L", "A", "G", "V", "S", "E", "R", "T", "I", "D", "P", "K", "Q", "N",
@@ -124,9 +124,9 @@ fn real_weights() -> Option<PathBuf> {
     Some(path)
 }
 
-fn embeddings(fasta: &str, options: &EmbedOptions) -> Vec<Vec<f32>> {
+fn embeddings(fasta: &str, options: &EmbedderOptions) -> Vec<Vec<f32>> {
     let records = Records::from_reader("test.fasta", std::io::Cursor::new(fasta.to_owned())).unwrap();
-    embed_records(records, options).unwrap().into_iter().map(|(_, embedding)| embedding).collect()
+    crate::in_memory::embed(records, options.clone()).into_iter().map(|(_, embedding)| embedding).collect()
 }
 
 /// Proteins of many lengths, some over the maximum length.
@@ -151,7 +151,7 @@ fn proteins() -> String {
 fn a_record_has_one_embedding_however_it_is_packed_and_from_either_file() {
     let directory = real_weights().unwrap_or_else(|| tiny(16));
     let fasta = proteins();
-    let options = |model: &Path| EmbedOptions::new(vec![Input::Stdin], model, Path::new("unused.npy"));
+    let options = |model: &Path| EmbedderOptions::new(model);
     let expected = embeddings(&fasta, &options(&directory).packing(false));
     assert_eq!(expected.len(), 60);
     let same = |name: &str, given: Vec<Vec<f32>>| {
@@ -182,12 +182,11 @@ fn windows_cover_the_complete_record() {
     let windowed = |max_length: usize, overlap: usize| {
         let lengths =
             LengthPolicy { max_length, min_length: 0, long_records: LongRecords::Window { overlap } };
-        let base = EmbedOptions::new(vec![Input::Stdin], &tiny(16), Path::new("unused.npy"));
-        embeddings(&fasta, &base.lengths(lengths))
+        embeddings(&fasta, &EmbedderOptions::new(&tiny(16)).lengths(lengths))
     };
     // Without overlap the mean is the length-weighted mean of the parts.
     let parts = [&residues[..120], &residues[120..240], &residues[240..]];
-    let base = EmbedOptions::new(vec![Input::Stdin], &tiny(16), Path::new("unused.npy"));
+    let base = EmbedderOptions::new(&tiny(16));
     let part_fasta: String = parts.iter().map(|p| format!(">p\n{p}\n")).collect();
     let part = embeddings(&part_fasta, &base);
     let expected: Vec<f32> =

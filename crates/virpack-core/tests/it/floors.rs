@@ -1,9 +1,10 @@
-//! The rooms of a crate, its files and folders directly under `src`, and the arrows between them are as ARCHITECTURE.md
-//! shows them, and no arrow goes up. No name stands for two types of a crate.
+//! The rooms of a crate, its files and folders directly under `src`, and the arrows between them are as
+//! ARCHITECTURE.md shows them, and no arrow goes up. Folders within a folder form no circle. No name stands
+//! for two types of a crate.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 #[path = "support/sources.rs"]
 mod sources;
@@ -79,33 +80,75 @@ fn re_exports(lib: &str) -> BTreeMap<String, String> {
     names.collect()
 }
 
-/// Returns the rooms of a crate from which each room takes names.
-fn arrows(name: &str, left_out: &[&str]) -> Arrows {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name).join("src");
-    let room = |path: &Path| {
-        let first = path.strip_prefix(&folder).unwrap().iter().next().unwrap().to_str().unwrap();
-        first.trim_end_matches(".rs").to_owned()
-    };
-    let files = sources(&folder);
-    let rooms: BTreeSet<String> = files.iter().map(|path| room(path)).collect();
-    let shown = re_exports(&code_of(&folder.join("lib.rs")));
-    let mut arrows: Arrows = rooms.iter().map(|room| (room.clone(), BTreeSet::new())).collect();
-    for path in &files {
-        let depth = path.strip_prefix(&folder).unwrap().iter().count();
-        let code = code_of(path).replace(&"super::".repeat(depth), "crate::");
-        let own = room(path);
-        for (at, prefix) in code.match_indices("crate::") {
+/// Returns the folder of a crate's sources.
+fn source_folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name).join("src")
+}
+
+/// Returns the path of a file's module, from the root of the crate whose sources are in `src`.
+fn module_of(path: &Path, src: &Path) -> Vec<String> {
+    let path = path.strip_prefix(src).unwrap().with_extension("");
+    path.iter().map(|part| part.to_str().unwrap().to_owned()).collect()
+}
+
+/// Returns a source in which each path that begins with `super::` begins with `crate::`.
+fn absolute_code_of(path: &Path, module: &[String]) -> String {
+    (1..=module.len()).rev().fold(code_of(path), |code, up| {
+        let above = module[..module.len() - up].iter().map(|part| format!("{part}::"));
+        code.replace(&"super::".repeat(up), &format!("crate::{}", above.collect::<String>()))
+    })
+}
+
+/// Returns from which rooms of the module `inside` each of its rooms takes names. The crate itself is the
+/// module without a name.
+fn arrows(src: &Path, inside: &[String]) -> Arrows {
+    let files = sources(src).into_iter().map(|path| (module_of(&path, src), path));
+    let files: Vec<_> =
+        files.filter(|(module, _)| module.len() > inside.len() && module.starts_with(inside)).collect();
+    let mut arrows: Arrows =
+        files.iter().map(|(module, _)| (module[inside.len()].clone(), BTreeSet::new())).collect();
+    let own_file = src.join(if inside.is_empty() { "lib".into() } else { inside.join("/") });
+    let shown = re_exports(&code_of(&own_file.with_extension("rs")));
+    let prefix = inside.iter().fold("crate::".to_owned(), |prefix, part| prefix + part + "::");
+    for (module, path) in &files {
+        let (code, own) = (absolute_code_of(path, module), &module[inside.len()]);
+        for (at, _) in code.match_indices(&prefix) {
             for other in named(&code[at + prefix.len()..]) {
                 let other = shown.get(other).map_or(other, String::as_str);
-                if other != own && rooms.contains(other) {
-                    arrows.get_mut(&own).unwrap().insert(other.to_owned());
+                if other != own && arrows.contains_key(other) {
+                    arrows.get_mut(own).unwrap().insert(other.to_owned());
                 }
             }
         }
     }
-    arrows.retain(|room, _| !left_out.contains(&&**room));
-    arrows.values_mut().for_each(|others| others.retain(|room| !left_out.contains(&&**room)));
     arrows
+}
+
+/// Returns the arrows without these rooms.
+fn without(mut arrows: Arrows, left_out: impl Fn(&str) -> bool) -> Arrows {
+    arrows.retain(|room, _| !left_out(room));
+    arrows.values_mut().for_each(|others| others.retain(|room| !left_out(room)));
+    arrows
+}
+
+/// Returns the rooms that are part of a circle, or lead to one.
+fn circles(mut arrows: Arrows) -> Arrows {
+    loop {
+        let before = arrows.len();
+        let ends: Vec<String> =
+            arrows.iter().filter(|(_, others)| others.is_empty()).map(|(room, _)| room.clone()).collect();
+        arrows = without(arrows, |room| ends.iter().any(|end| end == room));
+        if arrows.len() == before {
+            return arrows;
+        }
+    }
+}
+
+/// Returns the folders of modules below `folder`.
+fn folders(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let own = entries.filter(|path| path.is_dir() && path.with_extension("rs").exists());
+    own.flat_map(|path| [vec![path.clone()], folders(&path)].concat()).collect()
 }
 
 /// Returns the rooms of a crate's picture from top to bottom, each with those from which it takes names.
@@ -124,7 +167,7 @@ fn picture(name: &str) -> Vec<(String, BTreeSet<String>)> {
 #[test]
 fn rooms_and_arrows_are_as_architecture_md_shows_them() {
     for (name, left_out) in CRATES {
-        let arrows = arrows(name, left_out);
+        let arrows = without(arrows(&source_folder(name), &[]), |room| left_out.contains(&room));
         let drawn: Arrows = picture(name).into_iter().collect();
         for (room, others) in &arrows {
             let shown = drawn
@@ -152,9 +195,24 @@ fn no_arrow_goes_up() {
 }
 
 #[test]
+fn no_folder_within_a_folder_is_part_of_a_circle() {
+    let mut looked_at = 0;
+    for name in CRATES.map(|(name, _)| name) {
+        let src = source_folder(name);
+        for folder in folders(&src) {
+            let within = without(arrows(&src, &module_of(&folder, &src)), |room| !folder.join(room).is_dir());
+            looked_at += within.len();
+            let circles = circles(within);
+            assert!(circles.is_empty(), "{name}: folders of {} form a circle: {circles:?}", folder.display());
+        }
+    }
+    assert!(looked_at > 10, "{looked_at}");
+}
+
+#[test]
 fn a_type_name_has_one_meaning_in_a_crate() {
     for name in CRATES.map(|(name, _)| name) {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name).join("src");
+        let folder = source_folder(name);
         let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for path in sources(&folder) {
             let place = path.strip_prefix(&folder).unwrap().display().to_string();
@@ -178,6 +236,14 @@ fn types_of_any_visibility_are_found() {
     ];
     assert_eq!(lines.map(type_in), ["Row", "Form", "Words", "Table"].map(Some));
     assert_eq!(["    type Output = ();", "fn row() {", "use table::Row;"].map(type_in), [None; 3]);
+}
+
+#[test]
+fn a_circle_is_found() {
+    let arrows = [("top", "a"), ("a", "b"), ("b", "a"), ("c", "d"), ("d", "")];
+    let others = |other: &str| Some(other.to_owned()).filter(|other| !other.is_empty()).into_iter().collect();
+    let arrows = arrows.map(|(room, other)| (room.to_owned(), others(other)));
+    assert_eq!(circles(arrows.into()).into_keys().collect::<Vec<_>>(), ["a", "b", "top"]);
 }
 
 #[test]

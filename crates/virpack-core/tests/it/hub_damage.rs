@@ -17,7 +17,7 @@ use virpack_core::model::hub::{
     DownloadProgress, HubError, HubOptions, Refetch, WhyKept, load_again, resolve,
 };
 use virpack_core::{DeviceChoice, DeviceOptions};
-use virpack_core::{EmbedOptions, embed};
+use virpack_core::{EmbedOptions, EmbedderOptions, embed};
 
 /// What a progress bar receives: the damage, and the files that are downloaded.
 #[derive(Default)]
@@ -79,11 +79,12 @@ impl Cached {
         let folder = tempfile::tempdir().unwrap();
         let [input, output] = ["in.fa", "out.npy"].map(|name| folder.path().join(name));
         fs::write(&input, ">a\nMKTAYIAKQR\n").unwrap();
-        let mut options = EmbedOptions::new(vec![input.into()], &self.path, &output)
-            .device(DeviceOptions::default().device(DeviceChoice::Cpu));
+        let mut embedder =
+            EmbedderOptions::new(&self.path).device(DeviceOptions::default().device(DeviceChoice::Cpu));
         if let Some(hub) = downloads {
-            options = options.downloads(hub, Arc::clone(&self.told) as Arc<_>);
+            embedder = embedder.downloads(hub, Arc::clone(&self.told) as Arc<_>);
         }
+        let options = EmbedOptions::new(vec![input.into()], embedder, &output);
         let ended = embed(&options, &CancelToken::new(), |_| ());
         assert_eq!(ended.is_ok(), output.exists());
         ended.map(|_| fs::read(output).unwrap())

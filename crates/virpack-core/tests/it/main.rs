@@ -13,6 +13,8 @@ mod faults;
 mod floors;
 mod frames;
 mod hub_damage;
+#[path = "support/in_memory.rs"]
+mod in_memory;
 #[path = "../../../virpack-seq/tests/it/support/naive.rs"]
 mod naive;
 #[path = "support/parts.rs"]

@@ -32,7 +32,7 @@ fn options(inputs: &[PathBuf], output: &Path) -> PredictOptions {
     let classifier = fixture("predict/300_model.pth");
     let options = PredictOptions::new(inputs, [&models[0], &models[1]], classifier, output);
     let device = DeviceOptions::default().device(DeviceChoice::Cpu);
-    options.device(device).compat(Compat::VirNucPro)
+    options.device(device).calls(CallOptions::default().compat(Compat::VirNucPro))
 }
 
 fn run(options: &PredictOptions) -> PredictSummary {
@@ -208,7 +208,8 @@ fn tables_agree_with_each_other() {
         track: |track| Ok(format!("{} {}", track.id, track.points.len())),
         overview: |tracks| Ok(tracks.len().to_string()),
     };
-    let options = options(&[fixture("predict/input.fa")], &output).compat(Compat::Broad).plot(Some(draw));
+    let calls = CallOptions::default().compat(Compat::Broad).plot(draw);
+    let options = options(&[fixture("predict/input.fa")], &output).calls(calls);
     run(&options);
     let [sequences, chunk_rows, frames] =
         ["sequences.tsv", "chunks.tsv", "frames.tsv"].map(|t| rows(&output.join(t)));
@@ -278,7 +279,7 @@ fn tables_agree_with_each_other() {
     assert_eq!(plots(&output), drawn);
     assert_eq!(std::fs::read_to_string(output.join("plots/overview.svg")).unwrap(), drawn.len().to_string());
     let fewer = output.with_file_name("fewer");
-    run(&options.output(&fewer).max_plots(2));
+    run(&options.output(&fewer).calls(calls.max_plots(2)));
     assert_eq!(plots(&fewer).len(), 2);
     let best: f64 = rows(&fewer.join("sequences.tsv"))
         .iter()
@@ -300,7 +301,7 @@ fn options_say_what_is_viral() {
         compare(&output, &fixture("predict"));
         (counts.chunks_viral, counts.viral.records, counts.uncertain.records, counts.cellular.records)
     };
-    let plain = CallOptions::default();
+    let plain = CallOptions::default().compat(Compat::VirNucPro);
     let (chunks, viral, uncertain, cellular) = verdicts("plain", plain);
     assert_eq!(viral + uncertain + cellular, 9);
     let (strict, ..) = verdicts("strict chunks", plain.min_chunk_score(0.6));

@@ -5,10 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
+use virpack_core::EmbedderOptions;
 use virpack_core::model::classifier::Classifier;
 use virpack_core::model::weights::Weights;
 use virpack_core::model::{DnabertConfig, Esm2Config, HoldsModelError, ModelError};
-use virpack_core::{EmbedOptions, embed_records};
 use virpack_seq::{Hint, Records};
 
 fn fixture(name: &str) -> PathBuf {
@@ -55,8 +55,7 @@ fn difference(path: &Path, sequences: &Value, expected: &Value) -> f64 {
             fasta + &format!(">{i}\n{}\n", letters.as_str().unwrap())
         });
     let records = Records::from_reader("sequences", std::io::Cursor::new(fasta.into_bytes())).unwrap();
-    let options = EmbedOptions::new(Vec::new(), path, Path::new(""));
-    let rows = embed_records(records, &options).unwrap();
+    let rows = crate::in_memory::embed(records, EmbedderOptions::new(path));
     let expected = expected.as_array().unwrap();
     assert_eq!(rows.len(), expected.len());
     let pairs = rows.iter().zip(expected).flat_map(|((_, row), expected)| {

@@ -116,8 +116,8 @@ fn judged_again_the_files_are_those_of_a_run_with_the_same_options() {
     let [plain, other] = ["plain/out", "other/out"].map(|name| folder.path().join(name));
     run(&options(&inputs, plain.clone()));
     let rule = ContigRule::default().min_chunks(2).min_viral(0.25);
-    let with_all = options(&inputs, other.clone()).calls(strict()).compat(Compat::Broad).contigs(rule);
-    run(&with_all.plot(Some(DRAW)).max_plots(3));
+    let with_all = strict().compat(Compat::Broad).contigs(rule).plot(DRAW).max_plots(3);
+    run(&options(&inputs, other.clone()).calls(with_all));
     let [as_plain, as_other] = [&plain, &other].map(|directory| (files(directory), told(directory)));
     assert_ne!(as_plain.0["sequences.tsv"], as_other.0["sequences.tsv"]);
     assert_ne!(as_plain.0["chunks.tsv"], as_other.0["chunks.tsv"]);
@@ -127,20 +127,19 @@ fn judged_again_the_files_are_those_of_a_run_with_the_same_options() {
     // With the same options, no byte changes.
     for (directory, draw) in [(&plain, None), (&other, Some(DRAW))] {
         let before = all_files(directory);
-        let judged = again(directory, |options| options.plot(draw)).unwrap();
+        let calls = FinishedRun::open(directory).unwrap().calls().plot(draw);
+        let judged = again(directory, |options| options.calls(calls)).unwrap();
         assert_same(&all_files(directory), &before);
         assert!(judged.files.iter().all(|file| file.exists()));
     }
-    let judged = again(&plain, |options| {
-        options.calls(strict()).compat(Compat::Broad).contigs(rule).plot(Some(DRAW)).max_plots(3)
-    });
+    let judged = again(&plain, |options| options.calls(with_all));
     assert_same(&files(&plain), &as_other.0);
     assert_eq!(told(&plain), as_other.1);
     let counts = &as_other.1[1];
     assert_eq!(counts["viral"]["records"], judged.unwrap().calls.counts.viral.records);
     let page = fs::read_to_string(plain.join("report.html")).unwrap();
     assert_ne!(page, fs::read_to_string(other.join("report.html")).unwrap(), "they are of two runs");
-    again(&other, |options| options.calls(CallOptions::default()).compat(None).contigs(None)).unwrap();
+    again(&other, |options| options.calls(CallOptions::default())).unwrap();
     assert_same(&files(&other), &as_plain.0);
     assert_eq!(told(&other), as_plain.1);
 }
@@ -158,10 +157,10 @@ fn a_complete_run_with_other_calls_differs_from_another_run() {
         other => panic!("{other:?}"),
     };
     assert_eq!(end(&resumed).kind(), ResumeErrorKind::Complete);
-    let drawn = resumed.clone().plot(Some(DRAW)).calls(strict());
+    let drawn = resumed.clone().calls(strict().plot(DRAW));
     assert_eq!(end(&drawn).kind(), ResumeErrorKind::OtherCalls);
     assert_eq!(end(&drawn.clone().min_length(31)).kind(), ResumeErrorKind::AnotherOutput);
-    again(&output, |options| options.plot(Some(DRAW)).calls(strict())).unwrap();
+    again(&output, |options| options.calls(strict().plot(DRAW))).unwrap();
     assert_eq!(end(&drawn).kind(), ResumeErrorKind::Complete);
 }
 
@@ -195,8 +194,8 @@ fn sequences_come_from_the_inputs_as_they_were() {
     }
     // They do not depend on these.
     let prevalence = Prevalence::new(0.5).unwrap();
-    again(&output, |options| options.calls(CallOptions::default().prevalence(prevalence)).plot(Some(DRAW)))
-        .unwrap();
+    let calls = CallOptions::default().prevalence(prevalence).plot(DRAW);
+    again(&output, |options| options.calls(calls)).unwrap();
     assert_eq!(files(&output)["viral.fna"], before["viral.fna"]);
     let judged = again(&output, |options| relaxed(options).sequences(false)).unwrap();
     assert!(!output.join("viral.fna").exists() && !output.join("proviruses.fna").exists());

@@ -4,10 +4,10 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 use virpack_core::DeviceOptions;
+use virpack_core::EmbedderOptions;
 use virpack_core::device::{Backend, Cpu};
 use virpack_core::model::classifier::Classifier;
-use virpack_core::{EmbedOptions, embed_records};
-use virpack_seq::{Input, LengthPolicy, LongRecords, Records};
+use virpack_seq::{LengthPolicy, LongRecords, Records};
 
 /// Records of many lengths, a few longer than a batch of the smallest budget, whose windows are in several
 /// batches.
@@ -23,14 +23,16 @@ fn records() -> String {
 /// Returns each record's bits.
 fn bits(model: &Path, fasta: &str, threads: usize, packing: bool, token_budget: usize) -> Vec<Vec<u32>> {
     let windows = LongRecords::Window { overlap: 50 };
-    let options = EmbedOptions::new(vec![Input::Stdin], model, Path::new(""))
+    let options = EmbedderOptions::new(model)
         .device(DeviceOptions::default().threads(NonZeroUsize::new(threads)))
         .token_budget(token_budget)
         .packing(packing)
         .lengths(LengthPolicy { min_length: 1, max_length: 200, long_records: windows });
     let records = Records::from_reader("made up", std::io::Cursor::new(fasta.to_owned())).unwrap();
-    let rows = embed_records(records, &options).unwrap();
-    rows.into_iter().map(|(_, row)| row.iter().map(|v| v.to_bits()).collect()).collect()
+    crate::in_memory::embed(records, options)
+        .into_iter()
+        .map(|(_, row)| row.iter().map(|v| v.to_bits()).collect())
+        .collect()
 }
 
 fn holds(model: &Path, fasta: &str) {

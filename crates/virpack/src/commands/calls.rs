@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::plot;
 use crate::values::{parse_prevalence, parse_whole};
 use clap::Args;
-use virpack_core::calls::{CallOptions, Compat, DEFAULT_MAX_PLOTS, Draw};
+use virpack_core::calls::{CallOptions, Compat};
 use virpack_core::verdict::{CallThresholds, ContigRule, Prevalence};
 
 /// What is called viral.
@@ -124,23 +124,28 @@ impl CallFileArguments {
         self.compat.map(Compat::from)
     }
 
+    /// Returns the requested files; the others are those of `base`.
+    pub(crate) fn options(&self, base: CallOptions) -> CallOptions {
+        let mut options = base;
+        if let Some(compat) = self.compat() {
+            options = options.compat(compat);
+        }
+        if let Some(rule) = self.contig_rule() {
+            options = options.contigs(rule);
+        }
+        if let Some(most) = self.max_plots {
+            options = options.max_plots(most);
+        }
+        if self.plot { options.plot(plot::track::DRAW) } else { options }
+    }
+
     /// Returns the rule by which contigs are called, if that is requested.
-    pub(crate) fn contigs(&self) -> Option<ContigRule> {
+    fn contig_rule(&self) -> Option<ContigRule> {
         let default = ContigRule::default();
         self.contigs.then(|| {
             let rule = self.contig_min_chunks.map_or(default, |least| default.min_chunks(least));
             let rule = self.contig_min_viral.map_or(rule, |least| rule.min_viral(least));
             self.contig_min_nonviral.map_or(rule, |least| rule.min_nonviral(least))
         })
-    }
-
-    /// Returns the plotting functions, if plots are requested.
-    pub(crate) fn draw(&self) -> Option<Draw> {
-        self.plot.then_some(plot::track::DRAW)
-    }
-
-    /// Returns the most records that are drawn.
-    pub(crate) fn max_plots(&self) -> usize {
-        self.max_plots.unwrap_or(DEFAULT_MAX_PLOTS)
     }
 }

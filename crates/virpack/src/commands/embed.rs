@@ -21,7 +21,7 @@ use std::sync::Arc;
 use virpack_core::device::Pool;
 use virpack_core::model::hub::HubOptions;
 use virpack_core::model::mini;
-use virpack_core::{EmbedOptions, EmbedSummary, embed};
+use virpack_core::{EmbedOptions, EmbedSummary, EmbedderOptions, embed};
 use virpack_core::{Event, TokenBudget};
 use virpack_seq::{Shard, shown_id, shown_path};
 
@@ -175,11 +175,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 fn options(arguments: &Arguments) -> Result<EmbedOptions, Failure> {
     let model = arguments.model.as_deref().unwrap_or(mini::NAME);
-    Ok(EmbedOptions::new(arguments.inputs.inputs(), model, arguments.output.path())
-        .limits(arguments.inputs.limits.limits())
+    let embedder = EmbedderOptions::new(model)
         .downloads(HubOptions::from_env(), Arc::new(DownloadBar::new(arguments.run.log)))
-        .format(arguments.output.format())
-        .dtype_out(arguments.output.dtype())
         .pool(arguments.rows.pool())
         .layer(arguments.rows.layer)
         .lengths(arguments.inputs.lengths()?)
@@ -187,7 +184,11 @@ fn options(arguments: &Arguments) -> Result<EmbedOptions, Failure> {
         .buffer_size(arguments.buffer.records())
         .packing(!arguments.no_packing)
         .device(arguments.device.options())
-        .device_timeout(arguments.device.timeout())
+        .device_timeout(arguments.device.timeout());
+    Ok(EmbedOptions::new(arguments.inputs.inputs(), embedder, arguments.output.path())
+        .limits(arguments.inputs.limits.limits())
+        .format(arguments.output.format())
+        .dtype_out(arguments.output.dtype())
         .shard(arguments.shard)
         .checkpoint(arguments.run.checkpoint())
         .report(arguments.report)

@@ -15,6 +15,7 @@ use clap::Args;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
+use virpack_core::calls::CallOptions;
 use virpack_core::model::hub::HubOptions;
 use virpack_core::model::mini;
 use virpack_core::plan::{Plan, PlanOptions, plan, plan_predict};
@@ -146,7 +147,7 @@ impl Arguments {
             .min_length(self.inputs.min_length())
             .genetic_code(self.genetic_code.unwrap_or(GeneticCode::STANDARD))
             .device(DeviceOptions::default().dtype(self.dtype.map(Into::into)))
-            .compat(self.judges.compat());
+            .calls(CallOptions::default().compat(self.judges.compat()));
         Ok(plan_predict(&options, self.part_tokens, |event| match event {
             Event::ChunkLength { length, asked, trained } => {
                 if let Some(other) = other_length(&classifier, length, asked, trained) {

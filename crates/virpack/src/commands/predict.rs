@@ -22,7 +22,7 @@ use std::cell::RefCell;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use virpack_core::calls::{CallOptions, Compat};
+use virpack_core::calls::CallOptions;
 use virpack_core::model::hub::HubOptions;
 use virpack_core::predict::{PredictOptions, PredictSummary, predict};
 use virpack_core::report::{FinishedRun, ReportOptions};
@@ -177,13 +177,7 @@ pub(super) fn warn(log: LogArguments, predicted: &PredictSummary) {
 /// Writes the files of a complete run again, with the requested options: only those files would differ.
 fn judge_again(arguments: &Arguments) -> Result<(), Failure> {
     let run = FinishedRun::open(arguments.output())?;
-    let options = ReportOptions::of(&run)
-        .calls(arguments.calls.options(CallOptions::default())?)
-        .compat(arguments.compat())
-        .contigs(arguments.files.contigs())
-        .plot(arguments.files.draw())
-        .max_plots(arguments.files.max_plots())
-        .limits(arguments.limits.limits());
+    let options = ReportOptions::of(&run).calls(arguments.calls()?).limits(arguments.limits.limits());
     arguments.run.log.info("the run is complete: its files are made again from its scores");
     super::report::again(&run, &options, arguments.run.log)?;
     Ok(())
@@ -194,16 +188,17 @@ impl Arguments {
         self.output.as_deref().unwrap_or(Path::new(""))
     }
 
-    /// Returns the columns of VirNucPro's files, if these are written.
-    fn compat(&self) -> Option<Compat> {
-        self.files.compat().or_else(|| self.models.compat())
+    /// Returns what is called viral, and which files list it.
+    fn calls(&self) -> Result<CallOptions, Failure> {
+        let base = CallOptions::default().compat(self.models.compat());
+        Ok(self.files.options(self.calls.options(base)?))
     }
 }
 
 /// Returns the requested options, and the classifier's file.
 fn options(arguments: &Arguments) -> Result<(PredictOptions, String), Failure> {
     let inputs = arguments.inputs.iter().cloned().map(Input::from).collect();
-    let calls = arguments.calls.options(CallOptions::default())?;
+    let calls = arguments.calls()?;
     if looks_like_file(arguments.output()) {
         return Err(Failure::OutputLooksLikeFile { path: arguments.output().to_owned() });
     }
@@ -219,10 +214,6 @@ fn options(arguments: &Arguments) -> Result<(PredictOptions, String), Failure> {
         .min_length(arguments.min_length)
         .unique_ids(arguments.unique_ids)
         .calls(calls)
-        .compat(arguments.compat())
-        .contigs(arguments.files.contigs())
-        .max_plots(arguments.files.max_plots())
-        .plot(arguments.files.draw())
         .command(again::command(&arguments.run.command_line))
         .checkpoint(arguments.run.checkpoint())
         .force(arguments.force);

@@ -52,17 +52,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut judged = Vec::new();
     for directory in &arguments.directories {
         let run = FinishedRun::open(directory)?;
-        let draws = arguments.files.plot || run.max_plots().is_some();
-        let mut options = ReportOptions::of(&run)
-            .calls(arguments.calls.options(run.calls())?)
-            .compat(arguments.files.compat().or(run.compat()))
-            .contigs(arguments.files.contigs().or(run.contigs()))
-            .plot(draws.then_some(plot::track::DRAW))
+        let was = run.calls().plot(run.has_plots().then_some(plot::track::DRAW));
+        let options = ReportOptions::of(&run)
+            .calls(arguments.files.options(arguments.calls.options(was)?))
             .sequences(!arguments.no_fasta)
             .limits(arguments.limits.limits());
-        if let Some(most) = arguments.files.max_plots {
-            options = options.max_plots(most);
-        }
         let summary = again(&run, &options, log)?;
         judged.push((run, summary));
     }

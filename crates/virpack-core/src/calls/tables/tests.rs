@@ -20,7 +20,7 @@ fn judged(index: u64, id: &str, description: &str, viral: std::ops::Range<usize>
 
 /// The files of a run without calibration, VirNucPro's or pictures.
 fn create(directory: &Path, inputs: &[Input]) -> CallTables {
-    let (outputs, scoring) = (CallOutputs::default(), RecordScoring::new(None, 500));
+    let (outputs, scoring) = (CallOptions::default(), RecordScoring::new(None, 500));
     CallTables::create(directory, inputs, &outputs, &scoring, true).unwrap()
 }
 

@@ -10,7 +10,7 @@ use virpack_core::DeviceEvent;
 use virpack_core::Error;
 use virpack_core::device::Cpu;
 use virpack_core::{CancelToken, CheckpointOptions, Event};
-use virpack_core::{EmbedOptions, embed_on};
+use virpack_core::{EmbedOptions, EmbedderOptions, embed_on};
 use virpack_seq::{LengthPolicy, LongRecords};
 
 /// Records of 3 to 62 residues, and every seventh of about 150.
@@ -21,14 +21,15 @@ fn options(folder: &Path, records: usize) -> EmbedOptions {
     std::fs::write(&path, (0..records).map(|i| format!(">s{i}\n{}\n", residues(i))).collect::<String>())
         .unwrap();
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/esm2_tiny");
-    EmbedOptions::new(vec![path.into()], &model, folder.join("out.npy"))
+    let embedder = EmbedderOptions::new(&model)
         .lengths(LengthPolicy {
             max_length: 62,
             long_records: LongRecords::Window { overlap: 9 },
             ..LengthPolicy::default()
         })
         .token_budget(256)
-        .device_timeout(Duration::from_millis(1_500))
+        .device_timeout(Duration::from_millis(1_500));
+    EmbedOptions::new(vec![path.into()], embedder, folder.join("out.npy"))
 }
 
 fn values(path: &Path) -> Vec<f32> {

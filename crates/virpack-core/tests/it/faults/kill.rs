@@ -12,7 +12,7 @@ use super::faulty::{Fault, Faulty};
 use super::{first_records, shared};
 use virpack_core::CancelToken;
 use virpack_core::CheckpointOptions;
-use virpack_core::{EmbedOptions, embed_on};
+use virpack_core::{EmbedOptions, EmbedderOptions, embed_on};
 
 /// Where a child works, with which model and format; without it the child does nothing.
 const PLACE: &str = "VIRPACK_TEST_KILL_PLACE";
@@ -39,10 +39,9 @@ fn child() {
         Fault::None
     });
     let output = place.join("out").join("emb").with_extension(format);
-    let options = EmbedOptions::new(vec![place.join("input.fa").into()], Path::new(&model), &output)
-        .checkpoint(CheckpointOptions::default().records(10).every(Duration::from_secs(1)).resume(true))
-        .token_budget(1_024)
-        .buffer_size(200);
+    let embedder = EmbedderOptions::new(Path::new(&model)).token_budget(1_024).buffer_size(200);
+    let options = EmbedOptions::new(vec![place.join("input.fa").into()], embedder, &output)
+        .checkpoint(CheckpointOptions::default().records(10).every(Duration::from_secs(1)).resume(true));
     embed_on(vec![Arc::new(device)], &options, &CancelToken::new(), |_| ()).unwrap();
 }
 

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::faulty::{Fault, Faulty};
 use super::{first_records, shared};
-use virpack_core::calls::Compat;
+use virpack_core::calls::{CallOptions, Compat};
 use virpack_core::model::Location;
 use virpack_core::predict::{PredictOptions, predict_on};
 use virpack_core::{CancelToken, CheckpointOptions, Error, Event};
@@ -59,7 +59,7 @@ fn options(place: &Path, models: &[PathBuf; 4]) -> PredictOptions {
         .nucleotide_classifier(alone.exists().then(|| Location::from(&**alone)))
         .length(NonZeroUsize::new(300))
         .checkpoint(CheckpointOptions::default().records(50).every(Duration::from_secs(1)).resume(true))
-        .compat(Compat::VirNucPro)
+        .calls(CallOptions::default().compat(Compat::VirNucPro))
         .token_budget(TOKEN_BUDGET)
         .buffer_size(BUFFER_SIZE)
 }

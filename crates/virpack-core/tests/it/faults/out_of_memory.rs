@@ -10,7 +10,7 @@ use virpack_core::Error;
 use virpack_core::device::DeviceError;
 use virpack_core::{CancelToken, Event, Hint};
 use virpack_core::{DeviceChoice, DeviceOptions};
-use virpack_core::{EmbedOptions, embed, embed_on};
+use virpack_core::{EmbedOptions, EmbedderOptions, embed, embed_on};
 use virpack_seq::{LengthPolicy, LongRecords};
 
 /// Sequences of 3 to 62 residues, 200 of them.
@@ -22,11 +22,16 @@ fn input(folder: &Path) -> PathBuf {
 }
 
 fn options(folder: &Path, output: &str) -> EmbedOptions {
+    with_lengths(folder, output, LengthPolicy { max_length: 62, ..LengthPolicy::default() })
+}
+
+fn with_lengths(folder: &Path, output: &str, lengths: LengthPolicy) -> EmbedOptions {
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/esm2_tiny");
-    EmbedOptions::new(vec![input(folder).into()], &model, folder.join(output))
-        .lengths(LengthPolicy { max_length: 62, ..LengthPolicy::default() })
+    let embedder = EmbedderOptions::new(&model)
+        .lengths(lengths)
         .token_budget(2_048)
-        .device(DeviceOptions::default().device(DeviceChoice::Cpu))
+        .device(DeviceOptions::default().device(DeviceChoice::Cpu));
+    EmbedOptions::new(vec![input(folder).into()], embedder, folder.join(output))
 }
 
 /// Has room for `room` tokens when a run begins, and for `later` after `batches` batches.
@@ -49,7 +54,7 @@ fn values(path: &Path) -> Vec<f32> {
 #[track_caller]
 fn every_row_is_right(device: Arc<Faulty>, lengths: LengthPolicy) {
     let folder = tempfile::tempdir().unwrap();
-    let with = |output: &str| options(folder.path(), output).lengths(lengths);
+    let with = |output: &str| with_lengths(folder.path(), output, lengths);
     let mut budgets = Vec::new();
     let summary = embed_on(vec![Arc::clone(&device)], &with("scarce.npy"), &CancelToken::new(), |what| {
         if let Event::Device(DeviceEvent::Halved { token_budget, reason, .. }) = what {

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
-use virpack_core::calls::Counts;
+use virpack_core::calls::{CallOptions, Counts};
 use virpack_core::model::mini;
 use virpack_core::predict::{Bundle, PredictOptions};
 use virpack_core::{CheckpointOptions, DeviceChoice, DeviceOptions};
@@ -117,7 +117,7 @@ fn virnucpros_files_are_written_when_asked_for_and_go_with_the_run_that_had_them
     let are_there = || names.map(|name| output.join(name).exists());
     assert_eq!(run(&options).files.iter().filter(|file| file.exists()).count(), 13);
     assert_eq!(are_there(), [true; 2]);
-    let predicted = run(&options.compat(None).force(true));
+    let predicted = run(&options.calls(CallOptions::default()).force(true));
     assert_eq!((predicted.files.len(), are_there()), (11, [false; 2]));
 }
 

@@ -191,19 +191,17 @@ fn what_shapes_the_tables_alone_may_change() {
     let options = stopped(directory.path());
     let elsewhere = directory.path().join("elsewhere.fa");
     std::fs::rename(directory.path().join("input.fa"), &elsewhere).unwrap();
-    let options = options
-        .inputs(vec![elsewhere.into()])
-        .calls(
-            CallOptions::default()
-                .thresholds(CallThresholds::RELAXED)
-                .min_chunk_score(0.6)
-                .prevalence(Prevalence::new(0.5).unwrap()),
-        )
-        .compat(Compat::Broad)
-        .plot(Some(Draw {
-            track: |track| Ok(track.id.to_string()),
-            overview: |tracks| Ok(tracks.len().to_string()),
-        }));
+    let options = options.inputs(vec![elsewhere.into()]).calls(
+        CallOptions::default()
+            .thresholds(CallThresholds::RELAXED)
+            .min_chunk_score(0.6)
+            .prevalence(Prevalence::new(0.5).unwrap())
+            .compat(Compat::Broad)
+            .plot(Draw {
+                track: |track| Ok(track.id.to_string()),
+                overview: |tracks| Ok(tracks.len().to_string()),
+            }),
+    );
     let (result, resumed) = run_until(&options, u64::MAX);
     assert!(resumed > 0 && result.unwrap().before.chunks == resumed);
     let [gone_on, undisturbed] = ["out", "undisturbed"].map(|name| directory.path().join(name));
