@@ -275,9 +275,9 @@ mod tests {
     fn names_of_devices() {
         use DeviceChoice::{AllCuda, Auto, Cpu, Cuda};
         for choice in [Auto, Cpu, AllCuda, Cuda(vec![3]), Cuda(vec![0, 2])] {
-            assert_eq!(choice.to_string().parse(), Ok(choice));
+            assert_eq!(choice.to_string().parse::<DeviceChoice>().unwrap(), choice);
         }
-        assert_eq!("cuda".parse(), Ok(Cuda(vec![0])));
+        assert_eq!("cuda".parse::<DeviceChoice>().unwrap(), Cuda(vec![0]));
         for wrong in ["", "gpu", "cuda:", "cuda:-1", "cuda:x", "CPU", "cuda0", "cuda:0,", "cuda:1,1"] {
             assert!(wrong.parse::<DeviceChoice>().is_err(), "{wrong}");
         }
