@@ -61,6 +61,7 @@ class Data:
             weights[fold_of == fold] = 0
         self.fold, self.drawn = fold_of, (weights, group, viral)
         self.soft, self.mutated = None, MUTATED
+        self.shifts = torch.tensor(SHIFTS, device=device)
         organelle = facts["groups"].index("organelle")
         self.code_4 = code_4 and torch.from_numpy(np.where(group == organelle, CODE_4[1], CODE_4[0])).to(device)
         self.viral = torch.from_numpy(chunks["viral"][train].astype(np.float32)).to(device)
@@ -141,7 +142,7 @@ class Data:
         else:
             number = (self.uniform(count) * len(SHIFTS)).long()
             soft = self.soft[length][chosen, number]
-            shift = torch.tensor(SHIFTS, device=self.device)[number] + ((self.uniform(count) - 0.5) * 2 * JITTER).long()
+            shift = self.shifts[number] + ((self.uniform(count) - 0.5) * 2 * JITTER).long()
         bases = self.at(self.window(chosen, shift, length), length)
         bases = torch.where(self.uniform(count, 1) < 0.5, bases, (bases ^ 2).flip(1))
         if self.code_4 is not False:

@@ -13,6 +13,7 @@ import pathlib
 import tarfile
 import time
 
+import numpy as np
 import torch
 
 import choose
@@ -41,6 +42,7 @@ class Plan:
     leaning: dict = dataclasses.field(default_factory=dict)  # recoded more often
     doubt: dict = dataclasses.field(default_factory=dict)  # group: how much of the teachers' doubt is left
     kin: float = 0.0  # what the area of viruses against transposons counts in what is kept
+    onward: bool = False  # whether the start goes on from `--start`, instead of being it
 
 
 THIRD = Plan(
@@ -80,7 +82,19 @@ HARD = Plan(
     dataclasses.replace(BRANCH, noise=0.25, short=2, **WRITTEN_MORE),
     MANY, KIN, SURE, 0.25,
 )  # fmt: skip
-PLANS = {"third": THIRD, "gentle": GENTLE, "hard": HARD}
+# Students of models that have no start in common. What is taken for viral among prokaryotes is drawn more often.
+PROKARYOTES = {"bacteria": 1.2, "more bacteria": 1.2, "prokaryote gene": 1.2, "archaea": 1.2}
+SUBSTITUTED = {"recoded": 0.15, "substituted": 0.5}
+# Groups of which the teachers have seen a part only: their doubt counts less, so that the labels of the rest are learnt.
+SURER = {**SURE, "bacteria": 0.75, "more bacteria": 0.75, "prokaryote gene": 0.75, "mRNA": 0.75}
+APART = Plan(
+    [({}, MORE | PROKARYOTES, False), ({"short": 2, "noise": 0.30}, MORE | PROKARYOTES, False)],
+    dataclasses.replace(BASE, steps=8_000, minutes=3.1, low=0.2, soft_cell=0.8, soft_viral=0.5, **SUBSTITUTED),
+    dataclasses.replace(BRANCH, steps=1_200, soft_cell=0.8, soft_viral=0.5, noise=0.25, **SUBSTITUTED),
+    MORE | PROKARYOTES, KIN, SURER, 0.25,
+)  # fmt: skip
+LONGER = dataclasses.replace(APART, base=dataclasses.replace(APART.base, peak=7e-4, short=2), onward=True)
+PLANS = {"third": THIRD, "gentle": GENTLE, "hard": HARD, "apart": APART, "longer": LONGER}
 KEPT = 5
 
 
@@ -118,12 +132,38 @@ def mixed(model, states, data, settings):
     return out
 
 
-def asked(paths, data, settings, doubt, log):
+def answers(paths, data, settings, kept, log):
+    """Of each length what each teacher says of every training chunk, `[chunks, shifts]`.
+
+    Kept in files, so that processes on several cards ask by turns and share what they are told.
+    """
+    kept.mkdir(parents=True, exist_ok=True)
+    every = torch.arange(len(data)).numpy()
+    wanted = [(length, path, kept / f"{n}_{length}.npy") for n, path in enumerate(paths) for length in (500, 300)]
+    for length, path, file in wanted:
+        try:
+            file.with_suffix(".taken").touch(exist_ok=False)
+        except FileExistsError:
+            continue
+        said = crossfit.asked(files.load(path, data.device), data, every, length, settings)
+        part = file.with_suffix(".part")
+        with open(part, "wb") as out:
+            np.save(out, said)
+        part.rename(file)
+        log(f"{path} asked at {length}")
+    out = {500: [], 300: []}
+    for length, _, file in wanted:
+        while not file.exists():
+            time.sleep(0.2)
+        out[length].append(np.load(file).astype(np.float32))
+    return out
+
+
+def asked(paths, data, settings, doubt, kept, log):
     """What teachers say of every training chunk, on average; of groups in `doubt` only so much of it is left."""
-    soft, every = {}, torch.arange(len(data)).numpy()
-    for length in (500, 300):
-        said = sum(crossfit.asked(files.load(path, data.device), data, every, length, settings).astype("float32") for path in paths)
-        soft[length] = torch.from_numpy(said / len(paths)).to(data.device)
+    soft = {}
+    for length, said in answers(paths, data, settings, kept, log).items():
+        soft[length] = torch.from_numpy(sum(said) / len(paths)).to(data.device)
         for name, left in doubt.items():
             soft[length][data.group == data.facts["groups"].index(name)] *= left  # of cells only
     for label in (0, 1):
@@ -139,6 +179,7 @@ def main():
     parser.add_argument("--out", type=pathlib.Path, required=True)
     parser.add_argument("--plan", choices=PLANS, default="third")
     parser.add_argument("--start", type=pathlib.Path)
+    parser.add_argument("--asked", type=pathlib.Path, help="a folder for what teachers say, which processes may share")
     parser.add_argument("--until", type=float, default=3_600.0)
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--compile", action="store_true")
@@ -148,15 +189,16 @@ def main():
     log, device, rng = train.opening(args.out, args.seed)
     data = draw.Data(args.data, device, rng, development=True, small=args.small, code_4=True)
     code_4 = data.code_4
+    from_here = bool(args.start) and not plan.onward
     few = {"steps": 20, "batch": 32} if args.small else {}
-    base, branch = dataclasses.replace(plan.base, **few), dataclasses.replace(plan.branch, peak=PEAK[bool(args.start)], **few)
-    log(f"{len(data)} training chunks; torch {torch.__version__}; {base if not args.start else args.start}; {branch}")
-    data.soft = asked(args.teacher, data, branch, plan.doubt, log)
+    base, branch = dataclasses.replace(plan.base, **few), dataclasses.replace(plan.branch, peak=PEAK[from_here], **few)
+    log(f"{len(data)} training chunks; torch {torch.__version__}; {args.start if from_here else base}; {branch}")
+    data.soft = asked(args.teacher, data, branch, plan.doubt, args.asked or args.out / "asked", log)
 
     candidates = Candidates(args.out, data, args.phage, plan.kin, log)
     model = files.load(args.start, device) if args.start else m.Mini(m.SMALL if args.small else m.Sizes()).to(device)
     towers = train.Compiled(model, args.compile)
-    if not args.start:
+    if not from_here:
         data.weigh(plan.more)
         data.lean(plan.leaning)
         start = train.learn(model, towers, data, base, log).state_dict()
