@@ -2,7 +2,7 @@
 
     python3 training/soup.py --data SHARDS --teacher MODEL... --lambda LAMBDA.fasta.gz --out OUT [--plan PLAN] [--start MODEL] [--until SECONDS] [--compile] [--small]
 
-Begins with `--start`, or trains a common start anew. Each branch goes on from there with another seed and other settings (`PLANS`);
+Begins with `--start`, or trains a common start anew, from `--start` where the plan goes on from it. Each branch goes on from there with another seed and other settings (`PLANS`);
 their weights are averaged. What teachers say on average softens the labels: of cells more than of viruses. Writes
 each candidate to OUT/NAME, and the five best to OUT.tar.gz after each. No branch begins that would end after `--until`.
 """
@@ -17,7 +17,6 @@ import numpy as np
 import torch
 
 import choose
-import crossfit
 import draw
 import files
 import model as m
@@ -82,19 +81,18 @@ HARD = Plan(
     dataclasses.replace(BRANCH, noise=0.25, short=2, **WRITTEN_MORE),
     MANY, KIN, SURE, 0.25,
 )  # fmt: skip
-# Students of models that have no start in common. What is taken for viral among prokaryotes is drawn more often.
-PROKARYOTES = {"bacteria": 1.2, "more bacteria": 1.2, "prokaryote gene": 1.2, "archaea": 1.2}
-SUBSTITUTED = {"recoded": 0.15, "substituted": 0.5}
+# A student of models that have no start in common. What is taken for viral among prokaryotes is drawn more often.
+TAUGHT = {"recoded": 0.15, "substituted": 0.5, "soft_cell": 0.8, "soft_viral": 0.5}
+DRAWN = {**MORE, "bacteria": 1.2, "more bacteria": 1.2, "prokaryote gene": 1.2, "archaea": 1.2}
 # Groups of which the teachers have seen a part only: their doubt counts less, so that the labels of the rest are learnt.
 SURER = {**SURE, "bacteria": 0.75, "more bacteria": 0.75, "prokaryote gene": 0.75, "mRNA": 0.75}
-APART = Plan(
-    [({}, MORE | PROKARYOTES, False), ({"short": 2, "noise": 0.30}, MORE | PROKARYOTES, False)],
-    dataclasses.replace(BASE, steps=8_000, minutes=3.1, low=0.2, soft_cell=0.8, soft_viral=0.5, **SUBSTITUTED),
-    dataclasses.replace(BRANCH, steps=1_200, soft_cell=0.8, soft_viral=0.5, noise=0.25, **SUBSTITUTED),
-    MORE | PROKARYOTES, KIN, SURER, 0.25,
+LONGER = Plan(
+    [({}, DRAWN, False), ({"short": 2, "noise": 0.30}, DRAWN, False)],
+    dataclasses.replace(BASE, steps=8_000, minutes=3.1, peak=7e-4, low=0.2, short=2, **TAUGHT),
+    dataclasses.replace(BRANCH, steps=1_200, noise=0.25, **TAUGHT),
+    DRAWN, KIN, SURER, 0.25, onward=True,
 )  # fmt: skip
-LONGER = dataclasses.replace(APART, base=dataclasses.replace(APART.base, peak=7e-4, short=2), onward=True)
-PLANS = {"third": THIRD, "gentle": GENTLE, "hard": HARD, "apart": APART, "longer": LONGER}
+PLANS = {"third": THIRD, "gentle": GENTLE, "hard": HARD, "longer": LONGER}
 KEPT = 5
 
 
@@ -132,38 +130,28 @@ def mixed(model, states, data, settings):
     return out
 
 
-def answers(paths, data, settings, kept, log):
-    """Of each length what each teacher says of every training chunk, `[chunks, shifts]`.
-
-    Kept in files, so that processes on several cards ask by turns and share what they are told.
-    """
-    kept.mkdir(parents=True, exist_ok=True)
-    every = torch.arange(len(data)).numpy()
-    wanted = [(length, path, kept / f"{n}_{length}.npy") for n, path in enumerate(paths) for length in (500, 300)]
-    for length, path, file in wanted:
-        try:
-            file.with_suffix(".taken").touch(exist_ok=False)
-        except FileExistsError:
-            continue
-        said = crossfit.asked(files.load(path, data.device), data, every, length, settings)
-        part = file.with_suffix(".part")
-        with open(part, "wb") as out:
-            np.save(out, said)
-        part.rename(file)
-        log(f"{path} asked at {length}")
-    out = {500: [], 300: []}
-    for length, _, file in wanted:
-        while not file.exists():
-            time.sleep(0.2)
-        out[length].append(np.load(file).astype(np.float32))
-    return out
+@torch.no_grad()
+def told(model, data, length, settings):
+    """What a model says of windows about every training chunk, the probability of being viral: `[chunks, shifts]`; one open frame a chunk."""
+    out = []
+    for part in torch.arange(len(data)).split(4_096 if data.bases.is_cuda else 64):
+        part = part.to(data.device)
+        columns = []
+        for shift in draw.SHIFTS:
+            rows = train.Rows(data, data.at(data.window(part, shift, length), length), settings)
+            with torch.autocast(data.device.type, torch.bfloat16, enabled=part.is_cuda):
+                vector, peptide = model.codons(rows.words, length % 3 != 2)[0], model.peptides(rows.ids, rows.has)[0]
+            columns.append(torch.sigmoid(model.margin(length, vector, peptide, rows.facts)).cpu())
+        out.append(torch.stack(columns, 1))
+    return torch.cat(out).numpy().astype(np.float16)
 
 
-def asked(paths, data, settings, doubt, kept, log):
+def asked(paths, data, settings, doubt, log):
     """What teachers say of every training chunk, on average; of groups in `doubt` only so much of it is left."""
     soft = {}
-    for length, said in answers(paths, data, settings, kept, log).items():
-        soft[length] = torch.from_numpy(sum(said) / len(paths)).to(data.device)
+    for length in (500, 300):
+        said = sum(told(files.load(path, data.device), data, length, settings).astype("float32") for path in paths)
+        soft[length] = torch.from_numpy(said / len(paths)).to(data.device)
         for name, left in doubt.items():
             soft[length][data.group == data.facts["groups"].index(name)] *= left  # of cells only
     for label in (0, 1):
@@ -179,7 +167,6 @@ def main():
     parser.add_argument("--out", type=pathlib.Path, required=True)
     parser.add_argument("--plan", choices=PLANS, default="third")
     parser.add_argument("--start", type=pathlib.Path)
-    parser.add_argument("--asked", type=pathlib.Path, help="a folder for what teachers say, which processes may share")
     parser.add_argument("--until", type=float, default=3_600.0)
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--compile", action="store_true")
@@ -193,7 +180,7 @@ def main():
     few = {"steps": 20, "batch": 32} if args.small else {}
     base, branch = dataclasses.replace(plan.base, **few), dataclasses.replace(plan.branch, peak=PEAK[from_here], **few)
     log(f"{len(data)} training chunks; torch {torch.__version__}; {args.start if from_here else base}; {branch}")
-    data.soft = asked(args.teacher, data, branch, plan.doubt, args.asked or args.out / "asked", log)
+    data.soft = asked(args.teacher, data, branch, plan.doubt, log)
 
     candidates = Candidates(args.out, data, args.phage, plan.kin, log)
     model = files.load(args.start, device) if args.start else m.Mini(m.SMALL if args.small else m.Sizes()).to(device)
