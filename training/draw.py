@@ -18,23 +18,15 @@ MADE_UP = 0.03  # of a batch
 # Windows about a chunk that a teacher scores, in bases from the chunk, and how far from them a student's begin at most.
 SHIFTS = -150, 0, 150
 JITTER = 75
-FOLDS = 4
 # Of the chunks drawn, the share whose TGG become TGA, as tryptophan is written where the genetic code is 4: all, organelles.
 CODE_4 = 0.02, 0.30
-
-
-def folds(key):
-    """The fold of each virus or genome: a hash of its number."""
-    return (key.astype(np.uint64) * np.uint64(2654435761) >> np.uint64(8)) % np.uint64(FOLDS)
 
 
 class Data:
     """Everything that training draws from, on the device."""
 
-    def __init__(self, folder, device, rng, development=False, without=(), only=None, small=False, more=None, fold=None, code_4=False):
-        """`more`: group: by what its share of the draws is multiplied; `fold`: the one that is not drawn from;
-        `code_4`: whether some chunks are written in genetic code 4.
-        """
+    def __init__(self, folder, device, rng, development=False, without=(), only=None, small=False, more=None, code_4=False):
+        """`more`: group: by what its share of the draws is multiplied; `code_4`: whether some chunks are written in genetic code 4."""
         chunks, facts = shards.load(folder, CHUNK), shards.facts(folder)
         self.device, self.rng, self.facts = device, rng, facts
         if development:
@@ -55,12 +47,10 @@ class Data:
         edges = np.concatenate(([0], breaks, [len(train)])) * CHUNK
         self.bases = torch.from_numpy(chunks["bases"][train].reshape(-1)).to(device)
         self.first, self.last = (torch.from_numpy(edges[stretch + i]).to(device) for i in (0, 1))
-        self.record, self.place = record, start
-        group, viral, fold_of = chunks["group"][train], chunks["viral"][train], folds(chunks["key"][train])
-        if fold is not None:
-            weights[fold_of == fold] = 0
-        self.fold, self.drawn = fold_of, (weights, group, viral)
+        group, viral = chunks["group"][train], chunks["viral"][train]
+        self.drawn = weights, group, viral
         self.soft, self.mutated = None, MUTATED
+        self.shifts = torch.tensor(SHIFTS, device=device)
         organelle = facts["groups"].index("organelle")
         self.code_4 = code_4 and torch.from_numpy(np.where(group == organelle, CODE_4[1], CODE_4[0])).to(device)
         self.viral = torch.from_numpy(chunks["viral"][train].astype(np.float32)).to(device)
@@ -141,7 +131,7 @@ class Data:
         else:
             number = (self.uniform(count) * len(SHIFTS)).long()
             soft = self.soft[length][chosen, number]
-            shift = torch.tensor(SHIFTS, device=self.device)[number] + ((self.uniform(count) - 0.5) * 2 * JITTER).long()
+            shift = self.shifts[number] + ((self.uniform(count) - 0.5) * 2 * JITTER).long()
         bases = self.at(self.window(chosen, shift, length), length)
         bases = torch.where(self.uniform(count, 1) < 0.5, bases, (bases ^ 2).flip(1))
         if self.code_4 is not False:

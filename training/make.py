@@ -15,7 +15,6 @@ import sys
 
 import torch
 
-import crossfit
 import draw
 import files
 import model as m
@@ -41,9 +40,6 @@ def arguments():
     parser.add_argument("--sizes", type=json.loads, default={}, help='as JSON, {"codon_layers": 3}')
     parser.add_argument("--settings", type=json.loads, default={}, help='as JSON, {"noise": 0.1}')
     parser.add_argument("--more", type=json.loads, default={}, help='groups that are drawn more or less often, as JSON, {"transposon": 2}')
-    parser.add_argument("--soft", nargs="*", default=[], type=pathlib.Path, help="soft_FOLD.npz of crossfit.py")
-    parser.add_argument("--masks", action="store_true", help="leave out what those teachers take for prophages")
-    parser.add_argument("--esm", type=pathlib.Path, help="a language model to learn from too, ESM2.npz of crossfit.py")
     parser.add_argument("--code-4", action="store_true", help="write some chunks, organelles most, in genetic code 4")
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--small", action="store_true")
@@ -58,12 +54,10 @@ def main():
         settings = dataclasses.replace(settings, steps=60, batch=32)
         args.teacher_steps = 40
     data = draw.Data(
-        args.data, device, rng, args.development, args.without, 10 if args.first_groups else None, args.small, args.more, None, args.code_4
+        args.data, device, rng, args.development, args.without, 10 if args.first_groups else None, args.small, args.more, args.code_4
     )
     log(f"{' '.join(sys.argv)}; torch {torch.__version__}, {torch.cuda.get_device_name() if device.type == 'cuda' else 'cpu'}")
     log(f"{len(data)} training chunks, {len(data.ends)} proteins, seed {args.seed}")
-    if args.soft:
-        crossfit.read(args.soft, data, log, args.masks)
     teacher = None
     if args.teacher_minutes:
         big = m.Mini(dataclasses.replace(m.SMALL, codon_hidden=32) if args.small else m.TEACHER).to(device)
@@ -85,8 +79,7 @@ def main():
     nucleotide, peptide = model.parameters_of_towers()
     log(f"{sizes}: {nucleotide:,} parameters of the codon tower, {peptide:,} of the peptide tower")
     log(f"{sizes.flops() / 1e6:.0f} MFLOP a chunk of 500 of plant viruses; {settings}")
-    guide = args.esm and crossfit.esm2(args.esm, device)
-    model = train.classify(model, data, settings, log, teacher, args.compile, guide)
+    model = train.classify(model, data, settings, log, teacher, args.compile)
     files.export(model, args.out)
     # What is shipped is float16: say what that costs.
     exported = files.load(args.out, device)

@@ -13,6 +13,9 @@ import reading as f
 import sequences as seq
 
 
+COLUMNS = -(-(f.OUTSIDE + 1) // 8) * 8  # of one codon; those from `f.WORDS` on, such as OUTSIDE's, add nothing
+
+
 @dataclasses.dataclass(frozen=True)
 class Sizes:
     peptide_layers: int = 2
@@ -179,9 +182,10 @@ class CodonConv(nn.Module):
     def forward(self, words, ragged=True):
         """`ragged`: some sequences end before others."""
         kind = torch.bfloat16 if torch.is_autocast_enabled() else torch.float32
-        # A product of ones and zeros: a gather's gradient is slow on a card.
-        hot = (words[..., None] == torch.arange(f.WORDS, device=words.device)).to(kind)
-        x = F.linear(unfold(hot, len(self.table)), self.table.flatten(0, 1).t(), self.bias)
+        # A product of ones and zeros: a gather's gradient is slow on a card, and so are rows that are not whole eights.
+        hot = (words[..., None] == torch.arange(COLUMNS, device=words.device)).to(kind)
+        table = F.pad(self.table, (0, 0, 0, COLUMNS - f.WORDS))
+        x = F.linear(unfold(hot, len(self.table)), table.flatten(0, 1).t(), self.bias)
         here = (words != f.OUTSIDE)[..., None].to(x.dtype) if ragged else None
         for layer in self.encoder["layer"]:
             x = layer(x, here)

@@ -2,6 +2,8 @@
 
 Bases are those of `sequences`: 0-3 in the order of TCAG, 255 any other letter.
 """
+import functools
+
 import torch
 from torch.nn import functional as F
 
@@ -17,10 +19,16 @@ SHORTEST = 40  # residues of a partial frame
 NONE = seq.PAD  # in `residues`: a codon with another letter is no residue, as in VirNucPro
 
 
+@functools.cache
+def residues_of(device):
+    """The residue of each codon, copied to a device once: a copy waits for all that the device has to do."""
+    return torch.from_numpy(seq.CODON).to(device).long()
+
+
 def six(bases):
     """Of chunks `[n, letters]`: words and residues (ESM-2 ids, STOP, NONE), each `[n, 6, codons]`, F1-F3 and R1-R3."""
     n, length = bases.shape
-    residue = torch.from_numpy(seq.CODON).to(bases.device).long()
+    residue = residues_of(bases.device)
     codes = bases.long()
     reverse = torch.where(codes > 3, codes, codes ^ 2).flip(1)
     words, residues, width = [], [], max(1, length // 3)

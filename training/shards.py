@@ -29,7 +29,7 @@ def facts(folder):
 def weights(chunks, facts):
     """How often each training chunk is drawn; they add to 1, viruses and cells to a half each.
 
-    Within a class each group has its share (no more than 5 times that of its chunks, so that a handful of viruses is
+    Within a class each group has its share (no more than 10 times that of its chunks, so that a handful of viruses is
     not drawn without end); within a group a virus or genome counts by the square root of its chunks.
     """
     train = chunks["split"] == TRAIN
@@ -39,7 +39,7 @@ def weights(chunks, facts):
         share = np.zeros(len(facts["groups"]))
         for group in np.unique(chunks["group"][of_class]):
             own = (chunks["group"] == group) & of_class
-            share[group] = min(facts["weights"][group], 5 * own.sum() / of_class.sum())
+            share[group] = min(facts["weights"][group], 10 * own.sum() / of_class.sum())
         for group in np.flatnonzero(share):
             own = np.flatnonzero((chunks["group"] == group) & of_class)
             _, numbers, sizes = np.unique(chunks["key"][own], return_inverse=True, return_counts=True)

@@ -2,7 +2,7 @@
 
     python3 training/soup.py --data SHARDS --teacher MODEL... --lambda LAMBDA.fasta.gz --out OUT [--plan PLAN] [--start MODEL] [--until SECONDS] [--compile] [--small]
 
-Begins with `--start`, or trains a common start anew. Each branch goes on from there with another seed and other settings (`PLANS`);
+Begins with `--start`, or trains a common start anew, from `--start` where the plan goes on from it. Each branch goes on from there with another seed and other settings (`PLANS`);
 their weights are averaged. What teachers say on average softens the labels: of cells more than of viruses. Writes
 each candidate to OUT/NAME, and the five best to OUT.tar.gz after each. No branch begins that would end after `--until`.
 """
@@ -13,10 +13,10 @@ import pathlib
 import tarfile
 import time
 
+import numpy as np
 import torch
 
 import choose
-import crossfit
 import draw
 import files
 import model as m
@@ -41,6 +41,7 @@ class Plan:
     leaning: dict = dataclasses.field(default_factory=dict)  # recoded more often
     doubt: dict = dataclasses.field(default_factory=dict)  # group: how much of the teachers' doubt is left
     kin: float = 0.0  # what the area of viruses against transposons counts in what is kept
+    onward: bool = False  # whether the start goes on from `--start`, instead of being it
 
 
 THIRD = Plan(
@@ -80,7 +81,18 @@ HARD = Plan(
     dataclasses.replace(BRANCH, noise=0.25, short=2, **WRITTEN_MORE),
     MANY, KIN, SURE, 0.25,
 )  # fmt: skip
-PLANS = {"third": THIRD, "gentle": GENTLE, "hard": HARD}
+# A student of models that have no start in common. What is taken for viral among prokaryotes is drawn more often.
+TAUGHT = {"recoded": 0.15, "substituted": 0.5, "soft_cell": 0.8, "soft_viral": 0.5}
+DRAWN = {**MORE, "bacteria": 1.2, "more bacteria": 1.2, "prokaryote gene": 1.2, "archaea": 1.2}
+# Groups of which the teachers have seen a part only: their doubt counts less, so that the labels of the rest are learnt.
+SURER = {**SURE, "bacteria": 0.75, "more bacteria": 0.75, "prokaryote gene": 0.75, "mRNA": 0.75}
+LONGER = Plan(
+    [({}, DRAWN, False), ({"short": 2, "noise": 0.30}, DRAWN, False)],
+    dataclasses.replace(BASE, steps=8_000, minutes=3.1, peak=7e-4, low=0.2, short=2, **TAUGHT),
+    dataclasses.replace(BRANCH, steps=1_200, noise=0.25, **TAUGHT),
+    DRAWN, KIN, SURER, 0.25, onward=True,
+)  # fmt: skip
+PLANS = {"third": THIRD, "gentle": GENTLE, "hard": HARD, "longer": LONGER}
 KEPT = 5
 
 
@@ -118,11 +130,27 @@ def mixed(model, states, data, settings):
     return out
 
 
+@torch.no_grad()
+def told(model, data, length, settings):
+    """What a model says of windows about every training chunk, the probability of being viral: `[chunks, shifts]`; one open frame a chunk."""
+    out = []
+    for part in torch.arange(len(data)).split(4_096 if data.bases.is_cuda else 64):
+        part = part.to(data.device)
+        columns = []
+        for shift in draw.SHIFTS:
+            rows = train.Rows(data, data.at(data.window(part, shift, length), length), settings)
+            with torch.autocast(data.device.type, torch.bfloat16, enabled=part.is_cuda):
+                vector, peptide = model.codons(rows.words, length % 3 != 2)[0], model.peptides(rows.ids, rows.has)[0]
+            columns.append(torch.sigmoid(model.margin(length, vector, peptide, rows.facts)).cpu())
+        out.append(torch.stack(columns, 1))
+    return torch.cat(out).numpy().astype(np.float16)
+
+
 def asked(paths, data, settings, doubt, log):
     """What teachers say of every training chunk, on average; of groups in `doubt` only so much of it is left."""
-    soft, every = {}, torch.arange(len(data)).numpy()
+    soft = {}
     for length in (500, 300):
-        said = sum(crossfit.asked(files.load(path, data.device), data, every, length, settings).astype("float32") for path in paths)
+        said = sum(told(files.load(path, data.device), data, length, settings).astype("float32") for path in paths)
         soft[length] = torch.from_numpy(said / len(paths)).to(data.device)
         for name, left in doubt.items():
             soft[length][data.group == data.facts["groups"].index(name)] *= left  # of cells only
@@ -148,15 +176,16 @@ def main():
     log, device, rng = train.opening(args.out, args.seed)
     data = draw.Data(args.data, device, rng, development=True, small=args.small, code_4=True)
     code_4 = data.code_4
+    from_here = bool(args.start) and not plan.onward
     few = {"steps": 20, "batch": 32} if args.small else {}
-    base, branch = dataclasses.replace(plan.base, **few), dataclasses.replace(plan.branch, peak=PEAK[bool(args.start)], **few)
-    log(f"{len(data)} training chunks; torch {torch.__version__}; {base if not args.start else args.start}; {branch}")
+    base, branch = dataclasses.replace(plan.base, **few), dataclasses.replace(plan.branch, peak=PEAK[from_here], **few)
+    log(f"{len(data)} training chunks; torch {torch.__version__}; {args.start if from_here else base}; {branch}")
     data.soft = asked(args.teacher, data, branch, plan.doubt, log)
 
     candidates = Candidates(args.out, data, args.phage, plan.kin, log)
     model = files.load(args.start, device) if args.start else m.Mini(m.SMALL if args.small else m.Sizes()).to(device)
     towers = train.Compiled(model, args.compile)
-    if not args.start:
+    if not from_here:
         data.weigh(plan.more)
         data.lean(plan.leaning)
         start = train.learn(model, towers, data, base, log).state_dict()

@@ -22,7 +22,6 @@ import shards
 CLIP = 1.0
 WARM = 6
 TRANSLATED_DOUBT = 0.2  # what a teacher that knows nothing of a protein would add to its label
-GUIDE = 320  # values of a peptide that the language model gives
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,11 +46,9 @@ class Settings:
     codons: bool = True
     facts: bool = True
     soft: float = 0.7  # what a teacher's verdict counts beside the label
-    soft_viral: float = 0.3  # what the verdict of teachers that have not seen it counts beside a virus's label
+    soft_viral: float = 0.3  # what the verdict of finished models counts beside a virus's label
     soft_cell: float = 0.5  # and beside a cell's
     short: int = 3  # every so many steps one of chunks of 300 bases
-    guide: float = 0.1  # weight of the loss of what a language model says of a peptide
-    guided: int = 384  # rows of a batch that it is asked about
 
 
 def opening(out, seed):
@@ -137,7 +134,6 @@ class Losses(torch.nn.Module):
         self.residues = torch.nn.Linear(sizes.peptide_hidden, len(seq.ALPHABET))
         self.codons = torch.nn.Linear(sizes.codon_hidden, f.WORDS)
         self.origin = m.Head(sizes.peptide_hidden, sizes.head)
-        self.guide = torch.nn.Linear(sizes.peptide_hidden, GUIDE)
 
 
 class Compiled:
@@ -154,23 +150,8 @@ class Compiled:
             self.codons, self.peptides = (torch.compile(f, dynamic=False) for f in (model.codons, model.peptides))
 
 
-class Guide:
-    """A language model of proteins, frozen: what it says of peptides, each value with mean 0 and deviation 1."""
-
-    def __init__(self, model, data, settings):
-        self.model, self.mean, self.deviation = model.eval(), 0.0, 1.0
-        rows = Rows(data, data.chunks(4 * settings.batch, 500)[0], settings)
-        own = self(rows.ids[rows.has])
-        self.mean, self.deviation = own.mean(0), own.std(0).clamp(min=1e-3)
-
-    @torch.no_grad()
-    def __call__(self, ids):
-        with torch.autocast(ids.device.type, torch.bfloat16, enabled=ids.is_cuda):
-            return (self.model.mean(ids).float() - self.mean) / self.deviation
-
-
-def step_of(model, towers, extra, data, length, settings, teacher, hardness, guide=None):
-    """Losses of one batch: verdicts, masked tokens, proteins, what a language model says."""
+def step_of(model, towers, extra, data, length, settings, teacher, hardness):
+    """Losses of one batch: verdicts, masked tokens, proteins."""
     bases, viral, group, soft = data.chunks(settings.batch, length)
     few = int(settings.made_up * settings.batch)
     if few:
@@ -219,23 +200,18 @@ def step_of(model, towers, extra, data, length, settings, teacher, hardness, gui
             weight = weight / weight.mean()
     verdicts = (loss * weight).mean()
     origins = F.binary_cross_entropy_with_logits(extra.origin.margin(y[len(bases) :]), origin)
-    guided = torch.zeros_like(verdicts)
-    if guide is not None:
-        few = min(settings.guided, len(bases))
-        apart = F.smooth_l1_loss(extra.guide(y[:few].float()), guide(rows.ids[:few]), reduction="none").mean(1)
-        guided = (apart * rows.has[:few]).sum() / rows.has[:few].sum().clamp(min=1)
-    return verdicts, masked, origins, guided
+    return verdicts, masked, origins
 
 
-def classify(model, data, settings, log, teacher=None, compiled=False, guide=None):
+def classify(model, data, settings, log, teacher=None, compiled=False):
     """Trains; returns the average of the weights that was best on the validation chunks, calibrated."""
-    average = learn(model, Compiled(model, compiled), data, settings, log, teacher, compiled, guide)
+    average = learn(model, Compiled(model, compiled), data, settings, log, teacher, compiled)
     for length in (500, 300):
         calibrate(average, data, length, log)
     return average
 
 
-def learn(model, towers, data, settings, log, teacher=None, compiled=False, guide=None):
+def learn(model, towers, data, settings, log, teacher=None, compiled=False):
     """What `classify` does, without a calibration; `towers`: the model, compiled or not."""
     device = data.device
     extra = Losses(model.sizes).to(device)
@@ -243,12 +219,11 @@ def learn(model, towers, data, settings, log, teacher=None, compiled=False, guid
     for head in model.heads.values():
         head.rate = settings.dropout
     teacher = teacher and Compiled(teacher, compiled)
-    guide = guide and Guide(guide, data, settings)
     optimizer, parameters = optimizer_of([model, extra], settings.decay)
     schedule = None
     average, best = copy.deepcopy(model).eval(), (-1.0, None)
     hardness = torch.full((len(data.facts["groups"]),), 0.5, device=device)
-    sums, step, each = torch.zeros(4, device=device), 0, max(1, min(1_000, settings.steps // 2))
+    sums, step, each = torch.zeros(3, device=device), 0, max(1, min(1_000, settings.steps // 2))
     going = True
     while going:
         model.train()
@@ -258,9 +233,9 @@ def learn(model, towers, data, settings, log, teacher=None, compiled=False, guid
             schedule.going(optimizer, step)
             log(f"step {step} begins")
         length = 300 if step % settings.short == 0 else 500
-        losses = step_of(model, towers, extra, data, length, settings, teacher, hardness, guide)
+        losses = step_of(model, towers, extra, data, length, settings, teacher, hardness)
         optimizer.zero_grad(set_to_none=True)
-        (losses[0] + settings.masked * losses[1] + settings.proteins * losses[2] + settings.guide * losses[3]).backward()
+        (losses[0] + settings.masked * losses[1] + settings.proteins * losses[2]).backward()
         torch.nn.utils.clip_grad_norm_(parameters, CLIP)
         optimizer.step()
         keep = min(0.998, (step + 1) / (step + 10))
@@ -272,10 +247,10 @@ def learn(model, towers, data, settings, log, teacher=None, compiled=False, guid
         if step % each == 0 or not going:
             settle(average, data, settings)
             areas = [validate(average, data, n) for n in (500, 300)]
-            a, b, c, d = (sums / ((step - 1) % each + 1)).tolist()
+            a, b, c = (sums / ((step - 1) % each + 1)).tolist()
             sums.zero_()
             log(
-                f"step {step}: loss of verdicts {a:.3f}, masked {b:.3f}, origins {c:.3f}, guide {d:.3f}; "
+                f"step {step}: loss of verdicts {a:.3f}, masked {b:.3f}, origins {c:.3f}; "
                 f"validation AUROC {areas[0]:.4f} at 500, {areas[1]:.4f} at 300"
             )
             if sum(areas) > best[0]:
