@@ -50,8 +50,8 @@ pub struct RandomTensors {
 /// Values that are worth a thread.
 const LEAST_SHARE: usize = 1 << 20;
 
-/// Returns the `n`th value of splitmix64 from `begin` on, in -1 to 1. Each is computed by itself, so that threads
-/// can divide a tensor.
+/// Returns the `n`th value of splitmix64 from `begin` on, in -1 to 1. Each is computed by itself, so that
+/// threads can divide a tensor.
 fn drawn(begin: u64, n: usize) -> f32 {
     let state = begin.wrapping_add((n as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
