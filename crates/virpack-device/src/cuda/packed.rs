@@ -7,7 +7,8 @@ use super::driver::Event;
 use crate::{DeviceError, shapes};
 use std::sync::Arc;
 
-/// Rows of one sequence for one block of attention; the same as `Item` in `kernels/common.cuh`.
+/// Rows of one sequence, which one block of attention takes, or several; the same as `Item` in
+/// `kernels/common.cuh`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub(super) struct Item {
