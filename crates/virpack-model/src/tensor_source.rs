@@ -2,6 +2,7 @@
 
 use crate::ModelError;
 use crate::weights::Weights;
+use std::num::NonZeroUsize;
 
 /// Where a model's tensors come from: files, or chance.
 pub trait TensorSource {
@@ -46,6 +47,18 @@ pub struct RandomTensors {
     pub seed: u64,
 }
 
+/// Values that are worth a thread.
+const LEAST_SHARE: usize = 1 << 20;
+
+/// Returns the `n`th value of splitmix64 from `begin` on, in -1 to 1. Each is computed by itself, so that
+/// threads can divide a tensor.
+fn drawn(begin: u64, n: usize) -> f32 {
+    let state = begin.wrapping_add((n as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    ((z ^ (z >> 31)) >> 40) as f32 / (1 << 23) as f32 - 1.0
+}
+
 impl TensorSource for RandomTensors {
     fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, ModelError> {
         let count = shape.iter().product();
@@ -54,21 +67,50 @@ impl TensorSource for RandomTensors {
             _ if name.ends_with("weight") => (1.0, 0.1),
             _ => (0.0, 0.02),
         };
-        // FNV-1a of the name, then splitmix64.
-        let mut state = name
+        // FNV-1a of the name.
+        let begin = name
             .bytes()
             .fold(self.seed ^ 0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
-        let mut next = || {
-            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            ((z ^ (z >> 31)) >> 40) as f32 / (1 << 23) as f32 - 1.0
-        };
-        Ok((0..count).map(|_| centre + spread * next()).collect())
+        let mut values = vec![0.0; count];
+        let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let share = count.div_ceil(threads).max(LEAST_SHARE);
+        std::thread::scope(|scope| {
+            for (i, part) in values.chunks_mut(share).enumerate() {
+                scope.spawn(move || {
+                    for (value, n) in part.iter_mut().zip(i * share + 1..) {
+                        *value = centre + spread * drawn(begin, n);
+                    }
+                });
+            }
+        });
+        Ok(values)
     }
 
     /// Only what a model cannot be without.
     fn ending(&self, _end: &str) -> Vec<&str> {
         Vec::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_draw_what_one_would() {
+        let count = 3 * LEAST_SHARE + 5;
+        let values = RandomTensors { seed: 7 }.read("weight", &[1, count]).unwrap();
+        // splitmix64 as published, a state after the other.
+        let mut state = b"weight"
+            .iter()
+            .fold(7 ^ 0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x100_0000_01b3));
+        let spread = (3.0 / count as f32).sqrt();
+        for (i, value) in values.iter().enumerate() {
+            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            let expected = spread * (((z ^ (z >> 31)) >> 40) as f32 / (1 << 23) as f32 - 1.0);
+            assert_eq!(*value, expected, "value {i} of {count}");
+        }
     }
 }

@@ -9,7 +9,7 @@ const TILE_ROWS: usize = 128;
 
 /// The most values of a tensor `[tokens, hidden]` on a GPU by default. More were measured to bring no speed
 /// (dev/cuda.md).
-const CUDA_VALUES: usize = 67_584 * 640;
+const CUDA_VALUES: usize = 135_168 * 480;
 
 /// The same, in tiles of rows for each multiprocessor. A batch of a whole number of them leaves none idle.
 const CUDA_TILES: std::ops::RangeInclusive<usize> = 3..=8;

@@ -7,7 +7,8 @@ use super::driver::Event;
 use crate::{DeviceError, shapes};
 use std::sync::Arc;
 
-/// Rows of one sequence for one block of attention; the same as `Item` in `kernels/common.cuh`.
+/// Rows of one sequence, which one block of attention takes, or several; the same as `Item` in
+/// `kernels/common.cuh`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub(super) struct Item {
@@ -15,15 +16,6 @@ pub(super) struct Item {
     pub(super) length: i32,
     pub(super) row: i32,
     pub(super) rows: i32,
-}
-
-/// How attention divides a batch into items.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Division {
-    /// A sequence of at most this length is one item.
-    pub(super) whole: usize,
-    /// Rows of an item of a longer sequence.
-    pub(super) rows: usize,
 }
 
 /// A batch on the card.
@@ -69,7 +61,7 @@ impl Part {
 
 /// Returns the most bytes of an upload of this many tokens and sequences: the layout below, rounded up.
 pub(super) fn most_bytes(tokens: usize, sequences: usize) -> usize {
-    let items = sequences + tokens / MOST_ROWS_CUT + 1;
+    let items = sequences + tokens / MOST_ROWS + 1;
     let positions = tokens.next_multiple_of(ROW_STEP) * size_of::<i32>();
     tokens * size_of::<u16>() + positions + (sequences + 1) * 4 + items * size_of::<Item>() + 2048
 }
@@ -126,8 +118,7 @@ pub(super) struct Draft<'a> {
 impl<'a> Draft<'a> {
     pub(super) fn new(input_ids: &'a [u16], cu_seqlens: &'a [i32]) -> Result<Self, DeviceError> {
         shapes::packed(input_ids.len(), cu_seqlens)?;
-        let cut = cut_for(lengths(cu_seqlens).max().unwrap_or(0));
-        let items = items(cu_seqlens, cut);
+        let items = items(cu_seqlens, most_rows(lengths(cu_seqlens).max().unwrap_or(0)));
         let cu_at = size_of_val(input_ids).next_multiple_of(16);
         let positions_at = cu_at + size_of_val(cu_seqlens).next_multiple_of(16);
         let items_at = positions_at + input_ids.len().next_multiple_of(ROW_STEP) * size_of::<i32>();
@@ -186,15 +177,12 @@ fn lengths(cu_seqlens: &[i32]) -> impl Iterator<Item = usize> + '_ {
 /// block.
 pub(super) const SHORT: usize = 192;
 
-/// Rows of an item of a sequence that is divided.
-const MOST_ROWS_CUT: usize = 128;
+/// The most rows of an item in other batches. A block passes over the keys more than once for so many, and is
+/// begun once; with more, the last blocks end later than the others.
+const MOST_ROWS: usize = 256;
 
-fn cut_for(longest: usize) -> Division {
-    match longest {
-        0..=SHORT => Division { whole: SHORT, rows: SHORT },
-        // Eight warps of 16 rows. Up to twice as many rows take two passes over keys that are read once.
-        _ => Division { whole: 256, rows: MOST_ROWS_CUT },
-    }
+fn most_rows(longest: usize) -> usize {
+    if longest <= SHORT { SHORT } else { MOST_ROWS }
 }
 
 /// The longest sequence whose keys are all in registers at once on 9.0 (`attention_whole.cu`). The kernel for
@@ -205,15 +193,14 @@ fn is_long(item: &Item) -> bool {
     item.length as usize > WHOLE
 }
 
-/// Returns one item for a sequence of at most `whole`, otherwise one for every `rows` rows. Long sequences
-/// come first, and within each kind the most work, so that no processor is left with it at the end.
-fn items(cu_seqlens: &[i32], cut: Division) -> Vec<Item> {
+/// Returns an item for every `rows` rows of each sequence. Long sequences come first, and within each kind
+/// the most work, so that no processor is left with it at the end.
+fn items(cu_seqlens: &[i32], rows: usize) -> Vec<Item> {
     let mut items = Vec::with_capacity(cu_seqlens.len());
     for bounds in cu_seqlens.windows(2) {
         let (start, length) = (bounds[0], bounds[1] - bounds[0]);
-        let rows = if length as usize <= cut.whole { length } else { cut.rows as i32 };
-        let rows_from = |row| Item { start, length, row, rows: rows.min(length - row) };
-        items.extend((0..length).step_by(rows as usize).map(rows_from));
+        let rows_from = |row| Item { start, length, row, rows: (length - row).min(rows as i32) };
+        items.extend((0..length).step_by(rows).map(rows_from));
     }
     items.sort_by_key(|i| std::cmp::Reverse((is_long(i), i64::from(i.length) * i64::from(i.rows))));
     items
@@ -250,15 +237,15 @@ mod tests {
     fn a_sequence_is_long_whatever_its_neighbours() {
         let draft = Draft::new(&[0; 700], &[0, 168, 337, 338, 700]).unwrap();
         let lengths: Vec<i32> = draft.items.iter().map(|item| item.length).collect();
-        assert_eq!(lengths, [362, 362, 362, 169, 168, 1]);
+        assert_eq!(lengths, [362, 362, 169, 168, 1]);
         let long = draft.items.partition_point(is_long);
         assert_eq!(
             Part::of(&draft.items, 0, long),
-            Part { first: 0, count: 4, most_rows: 169, longest: 362 }
+            Part { first: 0, count: 3, most_rows: 256, longest: 362 }
         );
         assert_eq!(
             Part::of(&draft.items, long, 2),
-            Part { first: 4, count: 2, most_rows: 168, longest: 168 }
+            Part { first: 3, count: 2, most_rows: 168, longest: 168 }
         );
     }
 }

@@ -3,8 +3,8 @@
 //
 // Shapes: x [tokens, hidden]; out [n, hidden] float32, [n, 2 hidden] of mean and max; broken [n], set to 1
 // where a value of the row is NaN or infinite. Idea: block (sequence, columns), a thread a column, rows read
-// in order (coalesced across threads), four in flight. Limits: a sequence longer than skip_first + skip_last
-// (the launcher checks).
+// in order (coalesced across threads), 16 of them in flight, because a long sequence is one thread's work.
+// Limits: a sequence longer than skip_first + skip_last (the launcher checks).
 
 // One value of a pooled row. Infinite or NaN: all bits of the exponent set.
 __device__ __forceinline__ void give(float value, float *out, u32 *broken) {
@@ -12,15 +12,26 @@ __device__ __forceinline__ void give(float value, float *out, u32 *broken) {
     if ((__float_as_int(value) & 0x7f800000) == 0x7f800000) *broken = 1;
 }
 
+// Adds rows while there are COUNT of them or more, all of which are read before the first is added. The sums
+// take turns.
+template <int COUNT>
+__device__ __forceinline__ void add_rows(float (&sums)[4], const T *&at, int &rows, int hidden) {
+    for (; rows >= COUNT; rows -= COUNT, at += (u64)COUNT * hidden) {
+        T values[COUNT];
+#pragma unroll
+        for (int i = 0; i < COUNT; i++) values[i] = at[(u64)i * hidden];
+#pragma unroll
+        for (int i = 0; i < COUNT; i++) sums[i % 4] += to_float(values[i]);
+    }
+}
+
 __device__ __forceinline__ float mean_of(const T *at, int rows, int hidden) {
     float sums[4] = {0.0f, 0.0f, 0.0f, 0.0f};
-    int row = 0;
-    for (; row + 4 <= rows; row += 4, at += (u64)4 * hidden) {
-#pragma unroll
-        for (int i = 0; i < 4; i++) sums[i] += to_float(at[(u64)i * hidden]);
-    }
-    for (; row < rows; row++, at += hidden) sums[0] += to_float(at[0]);
-    return ((sums[0] + sums[1]) + (sums[2] + sums[3])) / (float)rows;
+    const float count = rows;
+    add_rows<16>(sums, at, rows, hidden);
+    add_rows<4>(sums, at, rows, hidden);
+    for (; rows; rows--, at += hidden) sums[0] += to_float(at[0]);
+    return ((sums[0] + sums[1]) + (sums[2] + sums[3])) / count;
 }
 
 __device__ __forceinline__ float max_of(const T *at, int rows, int hidden) {

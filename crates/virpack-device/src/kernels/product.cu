@@ -67,20 +67,13 @@ template <int COUNT>
 __device__ __forceinline__ void multiply_step(const Work &w, float (&d)[COLUMNS / 2], int k,
                                               PipelineState<STAGES> &p, u32 &last, PendingStore &out) {
     const u32 memory = w.memory, stage = memory + p.stage * STAGE;
-    const int thread = threadIdx.x % WARPGROUP;
     u64 a = tile_descriptor<LINE>(stage + threadIdx.x / WARPGROUP * (ROWS / 2 * LINE));
     u64 b = tile_descriptor<LINE>(stage + ROWS * LINE);
     wait(STAGE_FULL(p.stage), p.phase);
     wgmma_fence();
 #pragma unroll
     for (int i = 0; i < COUNT; i++) wgmma(d, a + 2 * i, b + 2 * i, i ? 1 : k);
-    wgmma_commit();
-    if (k) {
-        wgmma_wait<1>();
-        if (thread < 2) arrive_remote(STAGE_EMPTY(last), thread);
-    }
-    last = p.stage;
-    store_share(out, memory + OUT_AT, k, w.steps, w.outputs);
+    finish_step(w, STAGE_EMPTY(0), memory + OUT_AT, k, p.stage, last, out);
     p.advance();
 }
 

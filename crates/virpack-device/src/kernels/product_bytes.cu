@@ -136,13 +136,7 @@ __device__ __forceinline__ void multiply_tiles(const Work &w, const float *row_s
             wgmma_fence();
 #pragma unroll
             for (int i = 0; i < STEP / 32; i++) wgmma_bytes(d, a + 2 * i, b + 2 * i, k + i);
-            wgmma_commit();
-            if (k) {
-                wgmma_wait<1>();
-                if (thread < 2) arrive_remote(STAGE_EMPTY(last), thread);
-            }
-            last = p.stage;
-            store_share(out, memory + OUT_AT, k, w.steps, w.outputs);
+            finish_step(w, STAGE_EMPTY(0), memory + OUT_AT, k, p.stage, last, out);
         }
         Finish f{upper, lower, memory + PARAMETERS_AT + number % 2 * PARAMETERS + quad * 4};
 #if WIDTH

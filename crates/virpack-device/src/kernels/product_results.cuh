@@ -147,3 +147,18 @@ __device__ __forceinline__ void store_share(PendingStore &out, u32 panels, int k
     while (out.step < STORE_STEPS && out.step * steps < (k + 1) * STORE_STEPS)
         store_epilogue(out, panels, outputs);
 }
+
+// After a step's products: waits for those of the step before and frees its stage (`empty` is the barrier of
+// the first stage), and stores a share of the last tile while the tensor cores work.
+template <typename Work>
+__device__ __forceinline__ void finish_step(const Work &w, u32 empty, u32 panels, int k, u32 stage, u32 &last,
+                                            PendingStore &out) {
+    const int thread = threadIdx.x % WARPGROUP;
+    wgmma_commit();
+    if (k) {
+        wgmma_wait<1>();
+        if (thread < 2) arrive_remote(empty + last * 8, thread);
+    }
+    last = stage;
+    store_share(out, panels, k, w.steps, w.outputs);
+}

@@ -23,19 +23,28 @@ pub(in crate::cuda) struct RingForm {
     warpgroups: usize,
     /// Blocks of a processor, which share its registers.
     blocks: usize,
+    /// The most rows of a block, which passes over the keys for each `ROWS` of a warpgroup.
+    span: usize,
 }
 
-const fn form(width: usize, step: usize, stages: usize, warpgroups: usize, blocks: usize) -> RingForm {
-    RingForm { width, step, stages, warpgroups, blocks }
+const fn form(
+    width: usize,
+    step: usize,
+    stages: usize,
+    warpgroups: usize,
+    blocks: usize,
+    span: usize,
+) -> RingForm {
+    RingForm { width, step, stages, warpgroups, blocks, span }
 }
 
 /// The fastest of those tried (dev/cuda.md).
 const FORMS: [RingForm; 5] = [
-    form(16, 64, 3, 1, 5),
-    form(24, 64, 3, 1, 5),
-    form(32, 64, 3, 1, 5),
-    form(64, 64, 4, 2, 2),
-    form(128, 64, 3, 1, 2),
+    form(16, 64, 3, 1, 5, 256),
+    form(24, 64, 4, 2, 2, 256),
+    form(32, 64, 3, 1, 5, 128),
+    form(64, 64, 4, 2, 2, 256),
+    form(128, 64, 3, 1, 2, 128),
 ];
 
 impl RingForm {
@@ -57,6 +66,7 @@ impl RingForm {
             ("STAGES", self.stages),
             ("WARPGROUPS", self.warpgroups),
             ("BLOCKS", self.blocks),
+            ("SPAN", self.span),
             ("ALIBI", alibi.into()),
         ])
         .define(tile_defines(self.width))
@@ -83,7 +93,7 @@ impl Cuda {
         part: Part,
         out: &CudaTensor,
     ) -> Result<(), DeviceError> {
-        let groups = part.most_rows.div_ceil(ROWS * form.warpgroups);
+        let groups = part.most_rows.div_ceil(form.span);
         let blocks = part.count * task.heads * groups;
         let threads = WARPGROUP * form.warpgroups as u32;
         let grid = Grid { blocks: (blocks, 1), threads, shared: form.shared() };
