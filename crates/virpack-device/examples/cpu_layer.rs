@@ -8,7 +8,7 @@
 //! 4,096 tokens in sequences of these lengths, random weights. A line each for float32, for float32 with
 //! weights that 16 bits hold exactly, and for every way that the machine has to multiply bfloat16 values.
 //! With a name, only for those whose line has it. The layer's rows are its own input again, as a model's
-//! layers follow each other.
+//! layers follow each other. Each time is the median over the runs.
 
 use std::num::NonZeroUsize;
 use std::time::Instant;
@@ -72,8 +72,7 @@ impl Layer {
     ) -> Result<CpuTensor, DeviceError> {
         let h = cpu.self_attention(&x, &self.qkv, packed, &self.attention)?;
         let x = cpu.linear(&h, &self.output, Epilogue::Add(x))?;
-        let h = cpu.linear(&x, &self.up, Epilogue::Gelu)?;
-        cpu.linear(&h, &self.down, Epilogue::Add(x))
+        cpu.feed_forward(x, &self.up, &self.down)
     }
 }
 
@@ -108,25 +107,27 @@ fn main() -> Result<(), DeviceError> {
             let packed =
                 cpu.packed(&vec![5; tokens], &cu_seqlens, lengths.iter().copied().max().unwrap_or(1))?;
             let mut x = layer.forward(&cpu, &packed, cpu.tensor(tokens, shape[0], &layer.x)?)?;
-            let before = cpu.work().unwrap_or_default();
-            let (begun, mut runs) = (Instant::now(), 0);
+            let (begun, mut runs) = (Instant::now(), Vec::new());
             while begun.elapsed().as_secs_f64() < seconds {
+                let (before, run) = (cpu.work().unwrap_or_default(), Instant::now());
                 x = layer.forward(&cpu, &packed, x)?;
-                runs += 1;
+                let (all, after) = (run.elapsed(), cpu.work().unwrap_or_default());
+                runs.push([
+                    after.products - before.products,
+                    after.attention - before.attention,
+                    after.rest - before.rest,
+                    all,
+                ]);
             }
-            let elapsed = begun.elapsed().as_secs_f64() / f64::from(runs);
-            let work = cpu.work().unwrap_or_default();
-            let part = |now: std::time::Duration, then: std::time::Duration| {
-                1e3 * (now - then).as_secs_f64() / f64::from(runs)
-            };
+            let [products, attention, rest, all] = [0, 1, 2, 3].map(|part| {
+                let mut times: Vec<f64> = runs.iter().map(|run| run[part].as_secs_f64()).collect();
+                times.sort_by(f64::total_cmp);
+                1e3 * times[times.len() / 2]
+            });
             println!(
-                "{name:48} {:>9.0} tokens/s a layer; ms: {:.2} products, {:.2} attention, \
-                 {:.2} rest, {:.2} all",
-                tokens as f64 / elapsed,
-                part(work.products, before.products),
-                part(work.attention, before.attention),
-                part(work.rest, before.rest),
-                1e3 * elapsed
+                "{name:48} {:>9.0} tokens/s a layer; ms: {products:.2} products, {attention:.2} attention, \
+                 {rest:.2} rest, {all:.2} all",
+                1e3 * tokens as f64 / all,
             );
         }
     }
