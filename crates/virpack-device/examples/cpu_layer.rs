@@ -2,22 +2,20 @@
 //!
 //! ```text
 //! cargo run --release -p virpack-device --example cpu_layer -- \
-//!     [hidden,heads] [lengths] [threads] [seconds] [name]
+//!     [hidden,heads] [lengths] [threads] [seconds] [name] [tokens]
 //! ```
 //!
 //! 4,096 tokens in sequences of these lengths, random weights. A line each for float32, for float32 with
 //! weights that 16 bits hold exactly, and for every way that the machine has to multiply bfloat16 values.
-//! With a name, only for those whose line has it.
+//! With a name, only for those whose line has it. The layer's rows are its own input again, as a model's
+//! layers follow each other. Each time is the median over the runs.
 
 use std::num::NonZeroUsize;
 use std::time::Instant;
 use virpack_device::{
-    Attention, Backend, Bf16Instructions, Cpu, Device, DeviceError, Epilogue, LayerNorm, Linear, LinearOf,
-    rotary_frequencies,
+    Attention, Backend, Bf16Instructions, Cpu, CpuTensor, Device, DeviceError, Epilogue, LayerNorm, Linear,
+    LinearOf, rotary_frequencies,
 };
-
-/// Tokens of a batch.
-const TOKENS: usize = 4_096;
 
 /// A layer, and the rows that it begins with.
 struct Layer {
@@ -27,12 +25,16 @@ struct Layer {
     down: LinearOf<Cpu>,
     attention: Attention<Vec<f32>>,
     x: Vec<f32>,
-    hidden: usize,
 }
 
 impl Layer {
     /// A layer of random weights; with `halves` they are rounded to 16 bits.
-    fn new(cpu: &Cpu, hidden: usize, heads: usize, halves: bool) -> Result<Layer, DeviceError> {
+    fn new(
+        cpu: &Cpu,
+        [hidden, heads]: [usize; 2],
+        tokens: usize,
+        halves: bool,
+    ) -> Result<Layer, DeviceError> {
         let bits = if halves { 0xffff_0000 } else { u32::MAX };
         let mut state = 1u32;
         let mut random = |count: usize, spread: f32| -> Vec<f32> {
@@ -58,18 +60,19 @@ impl Layer {
                 rotary_frequencies: rotary_frequencies(hidden / heads),
                 alibi_slopes: None,
             },
-            x: random(TOKENS * hidden, 1.0),
-            hidden,
+            x: random(tokens * hidden, 1.0),
         })
     }
 
-    fn forward(&self, cpu: &Cpu, packed: &<Cpu as Backend>::Packed) -> Result<(), DeviceError> {
-        let x = cpu.tensor(TOKENS, self.hidden, &self.x)?;
+    fn forward(
+        &self,
+        cpu: &Cpu,
+        packed: &<Cpu as Backend>::Packed,
+        x: CpuTensor,
+    ) -> Result<CpuTensor, DeviceError> {
         let h = cpu.self_attention(&x, &self.qkv, packed, &self.attention)?;
         let x = cpu.linear(&h, &self.output, Epilogue::Add(x))?;
-        let h = cpu.linear(&x, &self.up, Epilogue::Gelu)?;
-        cpu.linear(&h, &self.down, Epilogue::Add(x))?;
-        Ok(())
+        cpu.feed_forward(x, &self.up, &self.down)
     }
 }
 
@@ -81,11 +84,12 @@ fn main() -> Result<(), DeviceError> {
     };
     let (shape, lengths) = (numbers(0, "640,20"), numbers(1, "167"));
     let seconds: f64 = arguments.get(3).and_then(|text| text.parse().ok()).unwrap_or(1.0);
+    let tokens = arguments.get(5).and_then(|text| text.parse().ok()).unwrap_or(4_096);
     let mut cu_seqlens = vec![0i32];
     for length in lengths.iter().cycle() {
         let first = cu_seqlens[cu_seqlens.len() - 1];
-        cu_seqlens.push((first + *length as i32).min(TOKENS as i32));
-        if cu_seqlens[cu_seqlens.len() - 1] == TOKENS as i32 {
+        cu_seqlens.push((first + *length as i32).min(tokens as i32));
+        if cu_seqlens[cu_seqlens.len() - 1] == tokens as i32 {
             break;
         }
     }
@@ -99,29 +103,31 @@ fn main() -> Result<(), DeviceError> {
             if arguments.get(4).is_some_and(|part| !name.contains(part)) {
                 continue;
             }
-            let layer = Layer::new(&cpu, shape[0], shape[1], halves)?;
+            let layer = Layer::new(&cpu, [shape[0], shape[1]], tokens, halves)?;
             let packed =
-                cpu.packed(&vec![5; TOKENS], &cu_seqlens, lengths.iter().copied().max().unwrap_or(1))?;
-            layer.forward(&cpu, &packed)?;
-            let before = cpu.work().unwrap_or_default();
-            let (begun, mut runs) = (Instant::now(), 0);
+                cpu.packed(&vec![5; tokens], &cu_seqlens, lengths.iter().copied().max().unwrap_or(1))?;
+            let mut x = layer.forward(&cpu, &packed, cpu.tensor(tokens, shape[0], &layer.x)?)?;
+            let (begun, mut runs) = (Instant::now(), Vec::new());
             while begun.elapsed().as_secs_f64() < seconds {
-                layer.forward(&cpu, &packed)?;
-                runs += 1;
+                let (before, run) = (cpu.work().unwrap_or_default(), Instant::now());
+                x = layer.forward(&cpu, &packed, x)?;
+                let (all, after) = (run.elapsed(), cpu.work().unwrap_or_default());
+                runs.push([
+                    after.products - before.products,
+                    after.attention - before.attention,
+                    after.rest - before.rest,
+                    all,
+                ]);
             }
-            let elapsed = begun.elapsed().as_secs_f64() / f64::from(runs);
-            let work = cpu.work().unwrap_or_default();
-            let part = |now: std::time::Duration, then: std::time::Duration| {
-                1e3 * (now - then).as_secs_f64() / f64::from(runs)
-            };
+            let [products, attention, rest, all] = [0, 1, 2, 3].map(|part| {
+                let mut times: Vec<f64> = runs.iter().map(|run| run[part].as_secs_f64()).collect();
+                times.sort_by(f64::total_cmp);
+                1e3 * times[times.len() / 2]
+            });
             println!(
-                "{name:48} {:>9.0} tokens/s a layer; ms: {:.2} products, {:.2} attention, \
-                 {:.2} rest, {:.2} all",
-                TOKENS as f64 / elapsed,
-                part(work.products, before.products),
-                part(work.attention, before.attention),
-                part(work.rest, before.rest),
-                1e3 * elapsed
+                "{name:48} {:>9.0} tokens/s a layer; ms: {products:.2} products, {attention:.2} attention, \
+                 {rest:.2} rest, {all:.2} all",
+                1e3 * tokens as f64 / all,
             );
         }
     }

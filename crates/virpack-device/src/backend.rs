@@ -493,4 +493,26 @@ pub trait Backend: Send + Sync {
         let qkv = self.linear(x, layer, Epilogue::Rotary(packed, attention))?;
         self.attention(&qkv, packed, attention)
     }
+
+    /// Returns a feed-forward part with its residual, `x + down(gelu(up(x)))`: [`Backend::linear`] twice.
+    ///
+    /// ```
+    /// use virpack_device::{Backend, Cpu, HostLinear};
+    ///
+    /// let cpu = Cpu::new(None)?;
+    /// let layer = |weight| HostLinear { norm: None, weight, bias: None };
+    /// let up = cpu.linear_layer([2, 1], layer(vec![10.0, 20.0]), None)?; // GELU changes neither
+    /// let down = cpu.linear_layer([1, 2], layer(vec![1.0, 1.0]), None)?;
+    /// assert_eq!(cpu.feed_forward(cpu.tensor(1, 1, &[1.0])?, &up, &down)?.values(), [31.0]);
+    /// # Ok::<(), virpack_device::DeviceError>(())
+    /// ```
+    fn feed_forward(
+        &self,
+        x: Self::Tensor,
+        up: &LinearOf<Self>,
+        down: &LinearOf<Self>,
+    ) -> Result<Self::Tensor, DeviceError> {
+        let h = self.linear(&x, up, Epilogue::Gelu)?;
+        self.linear(&h, down, Epilogue::Add(x))
+    }
 }

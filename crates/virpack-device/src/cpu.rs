@@ -15,6 +15,7 @@ mod math;
 mod norm;
 mod pool;
 mod rotary;
+mod team;
 mod tiles;
 mod window;
 
@@ -30,13 +31,12 @@ use buffers::Buffers;
 use clock::{Clock, Kind};
 use linear::{Input, RowMajor};
 use pulp::Arch;
-use rayon::prelude::*;
-use rayon::{ThreadPool, ThreadPoolBuilder};
 use rotary::{RotaryTable, RotaryTables};
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::sync::Arc;
-use tiles::{OnTile, SharedRows, tiles};
+use team::Team;
+use tiles::{OnTile, SharedRows, Tile, tiles};
 
 /// Rows a task of a row-by-row operation takes.
 const ROWS: usize = 64;
@@ -53,7 +53,7 @@ pub struct Cpu {
     arch: Arch,
     /// How bfloat16 values are multiplied; None in float32.
     bf16: Option<Kernel>,
-    threads: ThreadPool,
+    team: Team,
     buffers: Buffers,
     rotary: RotaryTables,
     clock: Clock,
@@ -154,20 +154,17 @@ impl Cpu {
             let reason = format!("the most is {MOST_THREADS}");
             return Err(DeviceError::Threads { threads: count, reason });
         }
-        let threads = ThreadPoolBuilder::new()
-            .num_threads(count)
-            .thread_name(|i| format!("cpu-{i}"))
-            .build()
-            .map_err(|e| DeviceError::Threads { threads: count, reason: e.to_string() })?;
+        let team =
+            Team::new(threads).map_err(|e| DeviceError::Threads { threads: count, reason: e.to_string() })?;
         let arch = Arch::new();
         let bf16 = bf16.map(|instructions| Kernel::new(arch, instructions));
         let (buffers, rotary, clock) = Default::default();
-        Ok(Cpu { arch, bf16, threads, buffers, rotary, clock })
+        Ok(Cpu { arch, bf16, team, buffers, rotary, clock })
     }
 
     /// Threads that compute.
     pub fn threads(&self) -> usize {
-        self.threads.current_num_threads()
+        self.team.threads()
     }
 
     /// Bytes taken beside weights and tensors, by a model whose weight matrices have the shapes `weights`,
@@ -234,9 +231,10 @@ impl Cpu {
         }
     }
 
-    /// Runs `work` on the backend's threads; its time is counted as `kind`.
-    fn on_threads<R: Send>(&self, kind: Kind, work: impl FnOnce() -> R + Send) -> R {
-        self.clock.time(kind, || self.threads.install(work))
+    /// Runs `task` for each of `0..count` on the backend's threads, in this order; the time is counted as
+    /// `kind`.
+    fn on_threads(&self, kind: Kind, count: usize, task: impl Fn(usize) + Sync) {
+        self.clock.time(kind, || self.team.run(count, task));
     }
 
     /// Runs `work` on each row of `out`, many rows a task.
@@ -247,14 +245,12 @@ impl Cpu {
 
     /// Runs `work` on each row, `stride` values from row to row, many rows a task.
     fn rows_of<T: Send>(&self, values: &mut [T], stride: usize, work: impl Fn(usize, &mut [T]) + Sync) {
-        let all = || {
-            values.par_chunks_mut(ROWS * stride).enumerate().for_each(|(chunk, rows)| {
-                for (i, row) in rows.chunks_exact_mut(stride).enumerate() {
-                    work(chunk * ROWS + i, row);
-                }
-            });
+        let task = |chunk, rows: &mut [T]| {
+            for (i, row) in rows.chunks_exact_mut(stride).enumerate() {
+                work(chunk * ROWS + i, row);
+            }
         };
-        self.on_threads(Kind::Rest, all);
+        self.clock.time(Kind::Rest, || self.team.run_chunks(values, ROWS * stride, task));
     }
 
     fn product_into(
@@ -269,11 +265,30 @@ impl Cpu {
         shapes::linear([x.rows, x.columns], weight_shape, bias.map(Vec::len), out_shape)?;
         let bias = bias.map(Vec::as_slice);
         let tiles = tiles(x.rows, weight.rows, self.threads(), linear::CUT);
-        let tiles = tiles.into_iter().map(|tile| (tile.clone(), tile.rows.start)).collect();
+        let tiles: Vec<_> = tiles.into_iter().map(|tile| (tile.clone(), tile.rows.start)).collect();
         let input = Input { values: x.values(), stride: x.columns };
-        let work = || linear::linear(self.arch, tiles, input, weight, bias, then, &mut out);
-        self.on_threads(Kind::Products, work);
+        self.linear_tiles(&tiles, input, weight, bias, then, &mut out);
         Ok(out)
+    }
+
+    /// Computes `x · weightᵀ + bias` into `out`, then what follows, by `tiles` of `out`, each with the first
+    /// of the rows of `x` that it reads.
+    fn linear_tiles(
+        &self,
+        tiles: &[(Tile, usize)],
+        x: Input<'_>,
+        weight: &RowMajor,
+        bias: Option<&[f32]>,
+        then: OnTile,
+        out: &mut CpuTensor,
+    ) {
+        let columns = out.columns;
+        let shared = SharedRows::new(out.values_mut(), columns);
+        self.on_threads(Kind::Products, tiles.len(), |i| {
+            let (tile, first) = &tiles[i];
+            // SAFETY: `out` is borrowed until every tile is done, and tiles do not overlap.
+            unsafe { linear::linear_tile(self.arch, (x, *first), weight, bias, tile, shared, then) };
+        });
     }
 
     /// Every head of every sequence, the long sequences first so that no thread is left with one at the end.
@@ -291,22 +306,20 @@ impl Cpu {
         let sequences = packed.longest_first();
         let tasks: Vec<_> =
             sequences.iter().flat_map(|s| (0..attention.heads).map(move |h| (s.clone(), h))).collect();
-        let all = || {
-            tasks.into_par_iter().with_max_len(1).for_each(|(tokens, head)| {
-                let task = HeadTask {
-                    qkv: qkv.values(),
-                    hidden,
-                    head,
-                    width,
-                    tokens,
-                    rotary,
-                    alibi_slope: attention.alibi_slopes.as_ref().map_or(0.0, |s| s[head]),
-                    out: shared,
-                };
-                attention::run(self.arch, task);
-            });
-        };
-        self.on_threads(Kind::Attention, all);
+        self.on_threads(Kind::Attention, tasks.len(), |i| {
+            let (tokens, head) = tasks[i].clone();
+            let task = HeadTask {
+                qkv: qkv.values(),
+                hidden,
+                head,
+                width,
+                tokens,
+                rotary,
+                alibi_slope: attention.alibi_slopes.as_ref().map_or(0.0, |s| s[head]),
+                out: shared,
+            };
+            attention::run(self.arch, task);
+        });
         Ok(out)
     }
 

@@ -104,14 +104,6 @@ impl<B: Backend> Esm2<B> {
     }
 }
 
-impl<B: Backend> Esm2Layer<B> {
-    /// `x + down(gelu(up(norm(x))))`.
-    fn feed_forward(&self, backend: &B, x: B::Tensor) -> Result<B::Tensor, DeviceError> {
-        let h = backend.linear(&x, &self.mlp_up, Epilogue::Gelu)?;
-        backend.linear(&h, &self.mlp_down, Epilogue::Add(x))
-    }
-}
-
 impl<B: Backend> Encoder<B> for Esm2<B> {
     fn hidden_size(&self) -> usize {
         self.config.hidden
@@ -129,7 +121,7 @@ impl<B: Backend> Encoder<B> for Esm2<B> {
         let mut x = backend.embed(&self.token_embeddings, packed, self.token_dropout())?;
         for layer in &self.layers[..layers] {
             x = self.attend(backend, layer, packed, x)?;
-            x = layer.feed_forward(backend, x)?;
+            x = backend.feed_forward(x, &layer.mlp_up, &layer.mlp_down)?;
         }
         if layers == self.layers.len() { backend.layer_norm(&x, &self.final_norm) } else { Ok(x) }
     }

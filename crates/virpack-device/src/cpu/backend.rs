@@ -11,7 +11,6 @@ use crate::{
     Attention, Backend, DeviceError, Epilogue, LayerNorm, LinearOf, Pool, PoolSpan, TokenDropout, Work,
     shapes,
 };
-use rayon::prelude::*;
 
 impl Backend for Cpu {
     type Tensor = CpuTensor;
@@ -195,19 +194,15 @@ impl Backend for Cpu {
         shapes::pool(x.rows, packed.input_ids.len(), shortest, pool, span)?;
         let width = pool.width(x.columns);
         let mut out = vec![0.0; n * width];
-        let all = || {
-            let sequences = packed.cu_seqlens.par_windows(2).zip(out.par_chunks_exact_mut(width));
-            sequences.for_each(|(bounds, out)| {
-                let rows = match pool {
-                    Pool::Cls => bounds[0]..bounds[0] + 1,
-                    Pool::Mean | Pool::Max | Pool::MeanMax => {
-                        bounds[0] + span.skip_first..bounds[1] - span.skip_last
-                    }
-                };
-                self.arch.dispatch(PoolRows::new(x, rows, pool, out));
-            });
+        let task = |sequence: usize, out: &mut [f32]| {
+            let (start, end) = (packed.cu_seqlens[sequence], packed.cu_seqlens[sequence + 1]);
+            let rows = match pool {
+                Pool::Cls => start..start + 1,
+                Pool::Mean | Pool::Max | Pool::MeanMax => start + span.skip_first..end - span.skip_last,
+            };
+            self.arch.dispatch(PoolRows::new(x, rows, pool, out));
         };
-        self.on_threads(Kind::Rest, all);
+        self.clock.time(Kind::Rest, || self.team.run_chunks(&mut out, width, task));
         Ok(out)
     }
 
@@ -287,6 +282,19 @@ impl Backend for Cpu {
             None => self.attend(&qkv, packed, attention, Some(&table)),
             Some(kernel) => self.bf16_attend(kernel, &qkv, packed, attention, Some(&table)),
         }
+    }
+
+    fn feed_forward(
+        &self,
+        x: CpuTensor,
+        up: &LinearOf<Cpu>,
+        down: &LinearOf<Cpu>,
+    ) -> Result<CpuTensor, DeviceError> {
+        if let Some((blocks, layers)) = self.feed_forward_blocks(x.rows, [up, down]) {
+            return self.bf16_feed_forward(self.wide(x), layers, &blocks);
+        }
+        let h = self.linear(&x, up, Epilogue::Gelu)?;
+        self.linear(&h, down, Epilogue::Add(x))
     }
 
     fn computed_by(&self) -> Vec<String> {

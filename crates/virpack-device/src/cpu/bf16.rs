@@ -11,6 +11,7 @@ pub(super) mod attention;
 mod instructions;
 pub(super) mod linear;
 pub(super) mod panels;
+pub(super) mod row_block;
 pub(super) mod rows;
 mod softmax;
 

@@ -1,23 +1,43 @@
 //! The primitives on the CPU in bfloat16, as [`super::backend`] calls them.
 
 use super::bf16::attention::{self, QueryTask};
-use super::bf16::linear::{Destination, linear};
+use super::bf16::linear::{CUT, Destination, product};
 use super::bf16::panels::Panels;
+use super::bf16::row_block::{self, Layer, blocks};
 use super::bf16::rows::{GatedRow, NarrowRow, NormAndNarrow};
 use super::bf16::{Kernel, Rows, stride, widen};
 use super::clock::Kind;
 use super::linear::Weights;
 use super::norm::NormRow;
 use super::rotary::RotaryTable;
-use super::tiles::{OnTile, SharedRows};
+use super::tiles::{OnTile, SharedRows, tiles};
 use super::{Cpu, CpuMatrix, CpuPacked, CpuTensor};
 use crate::{Attention, Backend, DeviceError, Epilogue, LayerNorm, LinearOf, shapes};
-use rayon::prelude::*;
 use std::cell::RefCell;
+use std::ops::Range;
 
 thread_local! {
     /// A row in float32 before it is rounded.
     static ROW: RefCell<Vec<f32>> = RefCell::default();
+}
+
+/// Where a product's rows go.
+fn destination(out: &mut CpuTensor, then: OnTile) -> Destination {
+    let columns = out.columns;
+    match then {
+        OnTile::Add => Destination::Add(SharedRows::new(out.values_mut(), columns)),
+        _ => Destination::Write(SharedRows::new(out.bf16_mut(), stride(columns))),
+    }
+}
+
+impl Layer<'_> {
+    /// Checks its sizes, and those of its inputs and its result.
+    fn check(&self, x: [usize; 2], out: [usize; 2]) -> Result<(), DeviceError> {
+        if let Some(norm) = self.norm {
+            shapes::layer_norm(x[1], norm.weight.len(), norm.bias.len())?;
+        }
+        shapes::linear(x, [self.weight.outputs, self.weight.inputs], self.bias.map(<[f32]>::len), out)
+    }
 }
 
 impl Cpu {
@@ -29,7 +49,7 @@ impl Cpu {
         values: &[f32],
     ) -> Result<CpuMatrix, DeviceError> {
         shapes::matrix(rows, columns, values.len())?;
-        let panels = self.threads.install(|| Panels::pack(rows, columns, values));
+        let panels = Panels::pack(&self.team, rows, columns, values);
         Ok(CpuMatrix(Weights::Panels(panels)))
     }
 
@@ -108,15 +128,20 @@ impl Cpu {
         bias: Option<&Vec<f32>>,
         then: Epilogue<'_, Cpu>,
     ) -> Result<CpuTensor, DeviceError> {
-        let input = self.input(x, norm)?;
-        let x = input.as_ref().unwrap_or(x);
+        let blocks = norm.and_then(|_| blocks(x.rows, self.threads(), &[weight.inputs]));
+        let input = if blocks.is_none() { self.input(x, norm)? } else { None };
+        let product = |then, out| match &blocks {
+            Some(blocks) => {
+                let layer = Layer { norm, weight, bias: bias.map(Vec::as_slice) };
+                self.bf16_blocks(x, layer, blocks, then, out)
+            }
+            None => self.bf16_product_into(input.as_ref().unwrap_or(x), weight, bias, then, out),
+        };
         let out = || self.buffers.bf16_tensor(x.rows, weight.outputs);
         match then {
-            Epilogue::Gelu => self.bf16_product_into(x, weight, bias, OnTile::Gelu, out()),
-            Epilogue::Add(residual) => {
-                self.bf16_product_into(x, weight, bias, OnTile::Add, self.wide(residual))
-            }
-            other => other.apply(self, self.bf16_product_into(x, weight, bias, OnTile::Nothing, out())?),
+            Epilogue::Gelu => product(OnTile::Gelu, out()),
+            Epilogue::Add(residual) => product(OnTile::Add, self.wide(residual)),
+            other => other.apply(self, product(OnTile::Nothing, out())?),
         }
     }
 
@@ -153,16 +178,69 @@ impl Cpu {
         let kernel = self.bf16.expect("weights are in bfloat16 where products are");
         let rounded = x.bf16().is_none().then(|| self.rounded(x));
         let input = rounded.as_ref().unwrap_or(x).bf16().expect("it was just rounded");
-        let columns = out.columns;
-        let target = match then {
-            OnTile::Add => Destination::Add(SharedRows::new(out.values_mut(), columns)),
-            _ => Destination::Write(SharedRows::new(out.bf16_mut(), stride(columns))),
-        };
-        let bias = bias.map(Vec::as_slice);
-        // SAFETY: `out` is this function's own until the product is done.
-        let work = || unsafe { linear(kernel, self.threads(), (input, x.rows), weight, bias, then, target) };
-        self.on_threads(Kind::Products, work);
+        let target = destination(&mut out, then);
+        let layer = (weight, bias.map(Vec::as_slice));
+        let tiles = tiles(x.rows, weight.outputs, self.threads(), CUT);
+        self.on_threads(Kind::Products, tiles.len(), |i| {
+            // SAFETY: `out` is this function's own until the product is done, and tiles do not overlap.
+            unsafe { product(kernel, (input, 0), layer, then, target, &tiles[i]) };
+        });
         Ok(out)
+    }
+
+    /// Returns a linear layer into `out`, added to it or in bfloat16, by blocks of rows.
+    fn bf16_blocks(
+        &self,
+        x: &CpuTensor,
+        layer: Layer<'_>,
+        blocks: &[Range<usize>],
+        then: OnTile,
+        mut out: CpuTensor,
+    ) -> Result<CpuTensor, DeviceError> {
+        layer.check([x.rows, x.columns], [out.rows, out.columns])?;
+        let kernel = self.bf16.expect("weights are in bfloat16 where products are");
+        let (values, target) = (x.values(), destination(&mut out, then));
+        self.on_threads(Kind::Products, blocks.len(), |i| {
+            // SAFETY: `out` is this function's own until the product is done, and blocks do not overlap.
+            unsafe { row_block::linear(kernel, blocks[i].clone(), values, layer, then, target) };
+        });
+        Ok(out)
+    }
+
+    /// Returns the blocks of rows that go through both layers of a feed-forward part in bfloat16, and the
+    /// layers; None where rows are too few, or weights are in float32.
+    pub(super) fn feed_forward_blocks<'a>(
+        &self,
+        rows: usize,
+        [up, down]: [&'a LinearOf<Cpu>; 2],
+    ) -> Option<(Vec<Range<usize>>, [Layer<'a>; 2])> {
+        let layer = |layer: &'a LinearOf<Cpu>| match &layer.weight.0 {
+            Weights::Panels(weight) => {
+                Some(Layer { norm: layer.norm.as_ref(), weight, bias: layer.bias.as_deref() })
+            }
+            Weights::Rows(_) => None,
+        };
+        let (up, down) = (layer(up)?, layer(down).filter(|down| down.norm.is_none())?);
+        let blocks = blocks(rows, self.threads(), &[up.weight.inputs, up.weight.outputs])?;
+        Some((blocks, [up, down]))
+    }
+
+    /// Returns `x + down(gelu(up(x)))`, by blocks of rows.
+    pub(super) fn bf16_feed_forward(
+        &self,
+        mut x: CpuTensor,
+        [up, down]: [Layer<'_>; 2],
+        blocks: &[Range<usize>],
+    ) -> Result<CpuTensor, DeviceError> {
+        let (kernel, shape) = (self.bf16.expect("weights are in bfloat16"), [x.rows, x.columns]);
+        up.check(shape, [x.rows, up.weight.outputs])?;
+        down.check([x.rows, up.weight.outputs], shape)?;
+        let shared = SharedRows::new(x.values_mut(), shape[1]);
+        self.on_threads(Kind::Products, blocks.len(), |i| {
+            // SAFETY: `x` is this function's own until all blocks are done, which do not overlap.
+            unsafe { row_block::feed_forward(kernel, blocks[i].clone(), shared, [up, down]) };
+        });
+        Ok(x)
     }
 
     /// Every head of every sequence, the long sequences first so that no thread is left with one at the end.
@@ -186,26 +264,23 @@ impl Cpu {
                 tasks.extend(attention::tasks(tokens.len()).map(|queries| (tokens.clone(), head, queries)));
             }
         }
-        let all = || {
-            tasks.into_par_iter().with_max_len(1).for_each(|(tokens, head, queries)| {
-                let alibi_slope = attention.alibi_slopes.as_ref().map_or(0.0, |slopes| slopes[head]);
-                let task = QueryTask {
-                    qkv: rows,
-                    hidden,
-                    head,
-                    width,
-                    tokens,
-                    queries,
-                    rotary,
-                    alibi_slope,
-                    out: shared,
-                };
-                // SAFETY: `out` is borrowed until all tasks are done, and each writes its own head and
-                // queries.
-                unsafe { attention::run(kernel, task) };
-            });
-        };
-        self.on_threads(Kind::Attention, all);
+        self.on_threads(Kind::Attention, tasks.len(), |i| {
+            let (tokens, head, queries) = tasks[i].clone();
+            let alibi_slope = attention.alibi_slopes.as_ref().map_or(0.0, |slopes| slopes[head]);
+            let task = QueryTask {
+                qkv: rows,
+                hidden,
+                head,
+                width,
+                tokens,
+                queries,
+                rotary,
+                alibi_slope,
+                out: shared,
+            };
+            // SAFETY: `out` is borrowed until all tasks are done, and each writes its own head and queries.
+            unsafe { attention::run(kernel, task) };
+        });
         Ok(out)
     }
 }

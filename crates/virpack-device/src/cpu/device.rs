@@ -1,6 +1,6 @@
 //! What the CPU is and what models take on it.
 
-use super::bf16::{self, attention};
+use super::bf16::{self, attention, row_block};
 use super::{Bf16Instructions, Cpu};
 use crate::{Device, DeviceError, Dtype, ModelFootprint, ModelShape, available_memory};
 
@@ -23,16 +23,20 @@ impl Cpu {
 
     /// Returns the footprint: the embedding table and two tensors are float32, the residual stream and the
     /// last norm's rows, whose memory what is normed before products takes meanwhile. All else that grows
-    /// with the model or the batch is bfloat16.
+    /// with the model or the batch is bfloat16. The allocator may keep the float32 values from which the
+    /// largest matrix was packed.
     fn bf16_footprint(&self, model: &ModelShape, longest: usize) -> ModelFootprint {
         let values = size_of::<f32>() as u64;
         let table = model.matrices.first().copied().unwrap_or(0);
         let rows = |width: &usize| (bf16::memory(1 << 10, *width) as u64 * values) >> 10;
         let (wide, rounded) = model.widths.split_at(model.widths.len().min(2));
         let scratch = attention::scratch(longest, model.head_width) as u64;
+        let scratch = scratch.saturating_add(row_block::scratch(&model.products) as u64);
         let angles =
             longest.checked_next_power_of_two().unwrap_or(usize::MAX).saturating_mul(model.head_width);
-        let workspace = scratch.saturating_mul(self.threads() as u64).saturating_add(angles as u64);
+        let loaded = model.products.iter().map(|[outputs, inputs]| outputs * inputs).max().unwrap_or(0);
+        let workspace = scratch.saturating_mul(self.threads() as u64);
+        let workspace = workspace.saturating_add(angles as u64).saturating_add(loaded as u64);
         ModelFootprint {
             weights: (table + model.vector_values) * values
                 + model.matrices.iter().skip(1).sum::<u64>() * Dtype::Bf16.bytes() as u64,

@@ -1,14 +1,12 @@
 //! Products with weights: the library's multiplication a tile, what follows while the tile is in cache.
 
 use super::bf16::panels::Panels;
-use super::buffers::CpuTensor;
 use super::exact::ExactValues;
 use super::gemm::{Left, multiply};
 use super::math::gelu;
 use super::tiles::{Cut, OnTile, SharedRows, Tile};
 use crate::DeviceError;
 use pulp::{Arch, Simd, WithSimd};
-use rayon::prelude::*;
 use std::borrow::Cow;
 use std::cell::RefCell;
 
@@ -79,29 +77,28 @@ pub(super) struct Input<'a> {
     pub(super) stride: usize,
 }
 
-/// `x · weightᵀ + bias` into `out`, then what follows, by `tiles` of `out`, each with the first of the rows
-/// of `x` that it reads.
-pub(super) fn linear(
+/// One tile of `x · weightᵀ + bias` into `out`, then what follows; it reads the rows of `x` from `first` on.
+///
+/// # Safety
+///
+/// What `out` was made of is borrowed, and no other thread works on this tile.
+pub(super) unsafe fn linear_tile(
     arch: Arch,
-    tiles: Vec<(Tile, usize)>,
-    x: Input<'_>,
+    (x, first): (Input<'_>, usize),
     weight: &RowMajor,
     bias: Option<&[f32]>,
+    tile: &Tile,
+    out: SharedRows<f32>,
     then: OnTile,
-    out: &mut CpuTensor,
 ) {
-    let columns = out.columns;
-    let shared = SharedRows::new(out.values_mut(), columns);
-    tiles.into_par_iter().for_each(|(tile, first)| {
-        // SAFETY: `out` is borrowed until every tile is done, and tiles do not overlap.
-        unsafe { product(x, first, weight, &tile, shared, then) };
-        for row in tile.rows.clone() {
-            // SAFETY: as above.
-            let out = unsafe { shared.row(row, tile.columns.clone()) };
-            let bias = bias.map(|b| &b[tile.columns.clone()]);
-            arch.dispatch(BiasGelu { out, bias, gelu: then == OnTile::Gelu });
-        }
-    });
+    // SAFETY: the caller's promise.
+    unsafe { product(x, first, weight, tile, out, then) };
+    for row in tile.rows.clone() {
+        // SAFETY: as above.
+        let out = unsafe { out.row(row, tile.columns.clone()) };
+        let bias = bias.map(|b| &b[tile.columns.clone()]);
+        arch.dispatch(BiasGelu { out, bias, gelu: then == OnTile::Gelu });
+    }
 }
 
 /// One tile of `x · weightᵀ`, stored or added; it reads the rows of `x` from `first` on.

@@ -91,6 +91,22 @@ impl<T> SharedRows<T> {
         self.columns
     }
 
+    /// Returns whole rows.
+    ///
+    /// # Safety
+    ///
+    /// As [`SharedRows::row`], of all these rows.
+    pub(crate) unsafe fn rows<'a>(self, rows: Range<usize>) -> &'a mut [T] {
+        assert!(rows.start <= rows.end && rows.end <= self.rows);
+        // SAFETY: inside the matrix by the assertion; alone by the caller's promise.
+        unsafe {
+            std::slice::from_raw_parts_mut(
+                self.pointer.add(rows.start * self.columns),
+                rows.len() * self.columns,
+            )
+        }
+    }
+
     /// Returns a part of one row.
     ///
     /// # Safety

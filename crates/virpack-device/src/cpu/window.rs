@@ -4,7 +4,6 @@ use super::linear::{self, Input, RowMajor};
 use super::norm::NormRow;
 use super::tiles::{OnTile, tiles_of};
 use super::{Cpu, CpuMatrix, CpuPacked, CpuTensor};
-use crate::cpu::clock::Kind;
 use crate::{DeviceError, LayerNorm, shapes};
 use pulp::{Simd, WithSimd};
 use std::ops::Range;
@@ -119,11 +118,10 @@ impl Cpu {
         let tiles = tiles_of(sequences, weight.rows, self.threads(), linear::CUT).into_iter();
         // The window of a sequence's first token begins with the zeros before it.
         let first = |token: usize| token + (window / 2) * (packed.place_of(token));
-        let tiles = tiles.map(|tile| (tile.clone(), first(tile.rows.start))).collect();
+        let tiles = tiles.map(|tile| (tile.clone(), first(tile.rows.start))).collect::<Vec<_>>();
         let input = Input { values: spaced.values(), stride: x.columns };
         let bias = bias.map(Vec::as_slice);
-        let work = || linear::linear(self.arch, tiles, input, weight, bias, then, &mut out);
-        self.on_threads(Kind::Products, work);
+        self.linear_tiles(&tiles, input, weight, bias, then, &mut out);
         Ok(out)
     }
 

@@ -42,6 +42,7 @@ macro_rules! conformance {
             rows::element_wise
             rows::pools
             products::products
+            products::feed_forward
             norms::normed
             norms::broken_rows_are_normed_alone
             attention::attention

@@ -2,7 +2,7 @@
 
 use crate::batches::{TOLERANCE, back, tensor};
 use crate::reference::{self, Matrix, Precision, Random, as_close};
-use virpack_device::{Backend, Epilogue, Linear};
+use virpack_device::{Backend, Epilogue, LayerNorm, Linear};
 
 pub(super) fn products<B: Backend>(backend: &B, precision: Precision) {
     let mut random = Random::new(2, precision);
@@ -42,5 +42,41 @@ pub(super) fn products<B: Backend>(backend: &B, precision: Precision) {
         let given = back(backend, &backend.linear(&dx, &layer, Epilogue::Add(dr)).unwrap());
         let plain = precision.all(&sum(&rounded));
         as_close(&format!("{name}, add"), &given, &sum(&product), &plain, TOLERANCE);
+    }
+}
+
+/// A feed-forward part: rows in any number, widths that fill no block.
+pub(super) fn feed_forward<B: Backend>(backend: &B, precision: Precision) {
+    let mut random = Random::new(17, precision);
+    for (rows, hidden, width) in [(1, 8, 16), (65, 40, 72), (330, 72, 264), (700, 96, 384)] {
+        let x = random.matrix(rows, hidden);
+        let [up, mut down] =
+            [(width, hidden), (hidden, width)].map(|(outputs, inputs)| random.matrix(outputs, inputs));
+        // By a power of two, so that every dtype still has the values.
+        down.values.iter_mut().for_each(|v| *v *= 0.125);
+        let [up_bias, down_bias] = [width, hidden].map(|columns| random.matrix(1, columns).values);
+        // It changes no row after it is normed, so that a backend may fold it into the weights.
+        let norm = LayerNorm { weight: vec![1.0; hidden], bias: vec![0.0; hidden], eps: 1e-5 };
+        let layer = |norm, w: &Matrix, bias: &[f32]| {
+            let layer = Linear { norm, weight: w.values.clone(), bias: Some(bias.to_vec()) };
+            backend.linear_layer([w.rows, w.columns], layer, None).unwrap()
+        };
+        let layers = [layer(Some(norm.clone()), &up, &up_bias), layer(None, &down, &down_bias)];
+        let matrix = |columns, values: Vec<f64>| Matrix {
+            rows,
+            columns,
+            values: values.iter().map(|&v| v as f32).collect(),
+        };
+        let expected = |precision: Precision| {
+            let row = precision.all(&reference::layer_norm(&x, &norm.weight, &norm.bias, 1e-5));
+            let product = precision.linear(&matrix(hidden, row), &up, Some(&up_bias));
+            let gelu: Vec<f64> = product.iter().map(|&v| reference::gelu(v)).collect();
+            let product = precision.linear(&matrix(width, precision.all(&gelu)), &down, Some(&down_bias));
+            let sum = product.iter().zip(&x.values).map(|(p, &r)| p + f64::from(r)).collect::<Vec<f64>>();
+            precision.all(&sum)
+        };
+        let given = backend.feed_forward(tensor(backend, &x), &layers[0], &layers[1]).unwrap();
+        let name = format!("{} feed-forward {rows} x {hidden} x {width}", precision.name);
+        as_close(&name, &back(backend, &given), &expected(Precision::F32), &expected(precision), 2e-5);
     }
 }

@@ -245,9 +245,11 @@ impl Multiplier<'_> {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use super::super::super::team::Team;
     use super::super::panels::Panels;
     use super::super::{round, widen};
     use super::*;
+    use std::num::NonZeroUsize;
 
     /// Rows, weights and their product in float64, of values that bfloat16 has.
     pub(in super::super) struct Case {
@@ -279,7 +281,7 @@ pub(super) mod tests {
                 x.iter().zip(w).map(|(x, w)| f64::from(*x) * f64::from(*w)).sum::<f64>()
             };
             let expected = x.chunks(inputs).flat_map(|x| w.chunks(inputs).map(move |w| dot(x, w))).collect();
-            let panels = Panels::pack(outputs, inputs, &w);
+            let panels = Panels::pack(&Team::new(NonZeroUsize::new(1)).unwrap(), outputs, inputs, &w);
             Case { rows, count, stride, panels, expected, most: 2e-7 * inputs as f64 }
         }
 

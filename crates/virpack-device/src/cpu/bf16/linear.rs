@@ -1,19 +1,18 @@
 //! Products with weights in bfloat16: blocks, and what follows each while its sums are in cache.
 
 use super::super::math::gelu;
-use super::super::tiles::{Cut, OnTile, SharedRows, Tile, tiles};
+use super::super::tiles::{Cut, OnTile, SharedRows, Tile};
 use super::panels::Panels;
 use super::rows::narrow;
 use super::{BLOCK_ROWS, Kernel, PANEL, Rows};
 use pulp::{Simd, WithSimd};
-use rayon::prelude::*;
 
 /// Columns of a block.
 const COLUMNS: usize = 2 * PANEL;
 
 /// How a product is cut for the threads: a tile's rows stay in a core's second-level cache while all its
 /// weights pass by.
-const CUT: Cut = Cut { rows: 128, columns: COLUMNS, tiles_a_thread: 8 };
+pub(crate) const CUT: Cut = Cut { rows: 128, columns: COLUMNS, tiles_a_thread: 8 };
 
 /// Where a product's rows go.
 #[derive(Clone, Copy)]
@@ -24,36 +23,16 @@ pub(crate) enum Destination {
     Write(SharedRows<u16>),
 }
 
-/// `x · weightᵀ + bias`, then `then`, into `target`, `[rows, outputs]`.
+/// One tile of `x · weightᵀ + bias`, then `then`, into `target`, `[rows, outputs]`: two panels at a time go
+/// past all its rows. The first row of `x` is the row `first` of `target`.
 ///
 /// # Safety
 ///
-/// What `target` is made of is borrowed until this returns, and nothing else reads or writes it.
-pub(crate) unsafe fn linear(
+/// What `target` is made of is borrowed until this returns, and nothing else reads or writes the tile.
+pub(crate) unsafe fn product(
     kernel: Kernel,
-    threads: usize,
-    (x, rows): (Rows, usize),
-    weight: &Panels,
-    bias: Option<&[f32]>,
-    then: OnTile,
-    target: Destination,
-) {
-    tiles(rows, weight.outputs, threads, CUT).into_par_iter().with_max_len(1).for_each(|tile| {
-        // SAFETY: tiles do not overlap; the rest is the caller's promise.
-        unsafe { product(kernel, x, weight, bias, then, target, &tile) };
-    });
-}
-
-/// One tile: two panels at a time go past all its rows.
-///
-/// # Safety
-///
-/// As [`linear`]; no other thread works on this tile.
-unsafe fn product(
-    kernel: Kernel,
-    x: Rows,
-    weight: &Panels,
-    bias: Option<&[f32]>,
+    (x, first): (Rows, usize),
+    (weight, bias): (&Panels, Option<&[f32]>),
     then: OnTile,
     target: Destination,
     tile: &Tile,
@@ -70,7 +49,7 @@ unsafe fn product(
         let mut weights = session.weights(panels, weight.pairs);
         for row in tile.rows.clone().step_by(BLOCK_ROWS) {
             let count = BLOCK_ROWS.min(tile.rows.end - row);
-            weights.multiply(x.from(row), count, &mut sums.0, COLUMNS);
+            weights.multiply(x.from(row - first), count, &mut sums.0, COLUMNS);
             let sums = &mut sums.0[..count * COLUMNS];
             kernel.arch().dispatch(Finish { sums, bias: &added, then, target, row, column, columns });
         }

@@ -1,8 +1,8 @@
 //! Weights in the layout that every product in bfloat16 reads.
 
 use super::super::lines::Lines;
+use super::super::team::Team;
 use super::{PANEL, padded, round};
-use rayon::prelude::*;
 
 /// Weights `[outputs, inputs]` in bfloat16: panels of [`PANEL`] outputs, in each the pairs of inputs one
 /// after the other, in each pair the outputs. What is missing from the last panel and the last inputs is
@@ -19,13 +19,11 @@ pub(crate) struct Panels {
 }
 
 impl Panels {
-    /// Rounds and packs `values`, `[outputs, inputs]` row-major, on the threads of the pool that it is called
-    /// in.
-    pub(crate) fn pack(outputs: usize, inputs: usize, values: &[f32]) -> Panels {
+    /// Rounds and packs `values`, `[outputs, inputs]` row-major, on the threads of `team`.
+    pub(crate) fn pack(team: &Team, outputs: usize, inputs: usize, values: &[f32]) -> Panels {
         let pairs = padded(inputs) / 2;
         let mut words = Lines::zeroed(outputs.div_ceil(PANEL) * pairs * PANEL);
-        let panels = words.u32s_mut().par_chunks_mut((pairs * PANEL).max(1)).enumerate();
-        panels.for_each(|(panel, words)| {
+        team.run_chunks(words.u32s_mut(), pairs * PANEL, |panel, words| {
             let rows = values[panel * PANEL * inputs..].chunks(inputs.max(1)).take(PANEL);
             for (output, row) in rows.enumerate() {
                 for (pair, values) in row.chunks(2).enumerate() {
@@ -46,12 +44,14 @@ impl Panels {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::num::NonZeroUsize;
 
     #[test]
     fn every_weight_has_its_place_and_the_rest_are_zeros() {
+        let team = Team::new(NonZeroUsize::new(2)).unwrap();
         for (outputs, inputs) in [(1, 1), (16, 32), (17, 33), (40, 7)] {
             let values: Vec<f32> = (0..outputs * inputs).map(|i| 1.0 + (i % 101) as f32).collect();
-            let panels = Panels::pack(outputs, inputs, &values);
+            let panels = Panels::pack(&team, outputs, inputs, &values);
             let mut sum = 0.0;
             for (o, row) in values.chunks(inputs).enumerate() {
                 for (i, value) in row.iter().enumerate() {

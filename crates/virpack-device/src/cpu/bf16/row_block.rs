@@ -1,0 +1,202 @@
+//! Rows that one thread takes through several operations, in its second-level cache.
+//!
+//! Threads that meet after each operation wait for the last of them each time, and what one operation hands
+//! to the next goes by way of a cache that all cores share. A block of rows goes through a norm and a
+//! product, or through a whole feed-forward part, without either. The operations on a row are the same, so
+//! that no bit changes.
+
+use super::super::lines::Lines;
+use super::super::norm::NormRow;
+use super::super::tiles::{OnTile, SharedRows, Tile};
+use super::linear::{Destination, product};
+use super::panels::Panels;
+use super::rows::{NarrowRow, NormAndNarrow};
+use super::{BLOCK_ROWS, Kernel, Rows, memory, padded, stride};
+use crate::LayerNorm;
+use std::cell::RefCell;
+use std::ops::Range;
+
+/// Bytes that a block's rows may take of a core's second-level cache, which weights pass through meanwhile.
+const CACHE: usize = 5 << 18;
+
+/// Most rows of a block.
+const MOST_ROWS: usize = 256;
+
+/// A linear layer that a block goes through.
+#[derive(Clone, Copy)]
+pub(crate) struct Layer<'a> {
+    pub(crate) norm: Option<&'a LayerNorm<Vec<f32>>>,
+    pub(crate) weight: &'a Panels,
+    pub(crate) bias: Option<&'a [f32]>,
+}
+
+/// Rows in bfloat16 between two operations of a thread, kept from block to block.
+#[derive(Default)]
+struct Between {
+    /// A row in float32 before it is rounded.
+    row: Vec<f32>,
+    normed: Lines,
+    hidden: Lines,
+}
+
+thread_local! {
+    static BETWEEN: RefCell<Between> = RefCell::default();
+}
+
+/// Returns the rows of each block: `rows` of them go through tensors of these `widths` in bfloat16. None
+/// where there are too few for all threads.
+///
+/// The first blocks are as large as the cache allows, because each block reads all weights. A block has at
+/// most half of a thread's share of the rows that are left, so that the last ones, which all threads wait
+/// for, are small (`dev/cpu_bf16.md` has other sizes).
+pub(crate) fn blocks(rows: usize, threads: usize, widths: &[usize]) -> Option<Vec<Range<usize>>> {
+    if rows < 2 * BLOCK_ROWS * threads {
+        return None;
+    }
+    let most = block_rows(widths);
+    let (mut blocks, mut first) = (Vec::new(), 0);
+    while first < rows {
+        let half = ((rows - first) / (2 * threads)).next_multiple_of(BLOCK_ROWS).max(BLOCK_ROWS);
+        let end = rows.min(first + if threads == 1 { most } else { half.min(most) });
+        blocks.push(first..end);
+        first = end;
+    }
+    Some(blocks)
+}
+
+/// Most rows of a block.
+fn block_rows(widths: &[usize]) -> usize {
+    let bytes: usize = widths.iter().map(|width| 2 * stride(*width)).sum();
+    (CACHE / bytes.max(1) / BLOCK_ROWS * BLOCK_ROWS).clamp(BLOCK_ROWS, MOST_ROWS)
+}
+
+/// float32 values that a thread keeps between operations of a model whose products have these shapes,
+/// `[outputs, inputs]`.
+pub(crate) fn scratch(products: &[[usize; 2]]) -> usize {
+    let widest = products.iter().flatten().copied().max().unwrap_or(0);
+    memory(block_rows(&[widest, widest / 4]), widest + widest / 4)
+}
+
+/// Takes rows of `x`, `[rows, inputs]`, through a linear layer into `target`, `[rows, outputs]`.
+///
+/// # Safety
+///
+/// What `target` is made of is borrowed, and no other thread reads or writes these rows.
+pub(crate) unsafe fn linear(
+    kernel: Kernel,
+    rows: Range<usize>,
+    x: &[f32],
+    layer: Layer<'_>,
+    then: OnTile,
+    target: Destination,
+) {
+    BETWEEN.with_borrow_mut(|Between { row, normed, .. }| {
+        let x = &x[rows.start * layer.weight.inputs..];
+        let input = prepare(kernel, rows.len(), x, layer, row, normed);
+        let tile = Tile { rows: rows.clone(), columns: 0..layer.weight.outputs };
+        // SAFETY: the caller's promise.
+        unsafe { product(kernel, (input, rows.start), (layer.weight, layer.bias), then, target, &tile) };
+    });
+}
+
+/// Takes rows of `x`, `[rows, inputs of up]`, through `x + down(gelu(up(x)))`.
+///
+/// # Safety
+///
+/// As [`linear`], of `x`.
+pub(crate) unsafe fn feed_forward(
+    kernel: Kernel,
+    rows: Range<usize>,
+    x: SharedRows<f32>,
+    [up, down]: [Layer<'_>; 2],
+) {
+    BETWEEN.with_borrow_mut(|Between { row, normed, hidden }| {
+        let (count, width) = (rows.len(), up.weight.outputs);
+        // SAFETY: the caller's promise; the part is given up before the product adds to these rows.
+        let values = unsafe { x.rows(rows.clone()) };
+        let input = prepare(kernel, count, values, up, row, normed);
+        hidden.at_least(memory(count, width));
+        zero_padding(hidden, count, width);
+        let tile = Tile { rows: 0..count, columns: 0..width };
+        let out = Destination::Write(SharedRows::new(hidden.u16s_mut(), stride(width)));
+        // SAFETY: `hidden` is this thread's.
+        unsafe { product(kernel, (input, 0), (up.weight, up.bias), OnTile::Gelu, out, &tile) };
+        let input = Rows { values: hidden.u16s(), stride: stride(width) };
+        let tile = Tile { rows: rows.clone(), columns: 0..down.weight.outputs };
+        let out = Destination::Add(x);
+        // SAFETY: the caller's promise.
+        unsafe { product(kernel, (input, rows.start), (down.weight, down.bias), OnTile::Add, out, &tile) };
+    });
+}
+
+/// Returns the rows that a layer's product reads: `x` from its first row on, normed where the layer has a
+/// norm.
+fn prepare<'a>(
+    kernel: Kernel,
+    count: usize,
+    x: &[f32],
+    layer: Layer<'_>,
+    row: &mut Vec<f32>,
+    normed: &'a mut Lines,
+) -> Rows<'a> {
+    let columns = layer.weight.inputs;
+    row.resize(columns, 0.0);
+    normed.at_least(memory(count, columns));
+    zero_padding(normed, count, columns);
+    let rows = normed.u16s_mut().chunks_exact_mut(stride(columns));
+    for (out, x) in rows.zip(x.chunks_exact(columns)).take(count) {
+        let out = &mut out[..columns];
+        match layer.norm {
+            Some(LayerNorm { weight, bias, eps }) => {
+                let norm = NormRow { x, weight, bias, eps: *eps, out: row };
+                kernel.arch().dispatch(NormAndNarrow { norm, out });
+            }
+            None => kernel.arch().dispatch(NarrowRow { x, out }),
+        }
+    }
+    Rows { values: normed.u16s(), stride: stride(columns) }
+}
+
+/// Writes zeros to the columns that products read beyond a row's last.
+fn zero_padding(rows: &mut Lines, count: usize, columns: usize) {
+    if padded(columns) > columns {
+        for row in rows.u16s_mut().chunks_exact_mut(stride(columns)).take(count) {
+            row[columns..].fill(0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_hold_each_row_once_and_become_smaller() {
+        for rows in [64, 1_000, 4_096, 16_384] {
+            for threads in [1, 2, 3, 16] {
+                let Some(blocks) = blocks(rows, threads, &[640, 2560]) else {
+                    assert!(rows < 64 * threads);
+                    continue;
+                };
+                let mut next = 0;
+                for block in &blocks {
+                    assert_eq!(block.start, next);
+                    next = block.end;
+                }
+                assert_eq!(next, rows);
+                assert!(blocks.is_sorted_by(|a, b| a.len() >= b.len()), "{blocks:?}");
+                assert!(threads == 1 || blocks.len() >= 2 * threads, "{rows} rows, {threads} threads");
+            }
+        }
+    }
+
+    #[test]
+    fn a_block_fits_the_cache_unless_it_is_the_smallest() {
+        for (hidden, rows) in [(320, 256), (640, 192), (1280, 96), (2560, 32), (5120, 32)] {
+            assert_eq!(block_rows(&[hidden, 4 * hidden]), rows);
+            let taken = memory(rows, hidden) + memory(rows, 4 * hidden);
+            let predicted = scratch(&[[3 * hidden, hidden], [4 * hidden, hidden], [hidden, 4 * hidden]]);
+            assert!((0.9..=1.1).contains(&(predicted as f64 / taken as f64)), "{predicted} {taken}");
+        }
+    }
+}
