@@ -114,8 +114,12 @@ impl Team {
     ///
     /// As the first task that panics; the tasks that have begun are completed before.
     pub(crate) fn run(&self, count: usize, task: impl Fn(usize) + Sync) {
+        if count < 2 && self.threads > 1 {
+            // Not worth the wait for another caller's job.
+            return (0..count).for_each(task);
+        }
         let _caller = self.caller.lock();
-        if self.threads == 1 || count < 2 {
+        if self.threads == 1 {
             return (0..count).for_each(task);
         }
         let shared = &*self.shared;
