@@ -23,16 +23,18 @@ impl CallOptions {
     /// Adds the options of files to those of scores. A model's calibration belongs to the model, as its
     /// scores do.
     pub(crate) fn identify(&self, scoring: &RecordScoring, identity: &mut Identity) {
+        let CallOptions { thresholds, min_chunk_score, prevalence, compat, contigs, plot: _, max_plots: _ } =
+            self;
         let none = || "none".to_owned();
         let calibration = |own: &RecordCalibration| format!("{}, SHA-256 {}", own.model(), own.sha256());
         identity.set("calibration", scoring.calibration().map_or_else(none, calibration));
         let values = [
-            self.thresholds.viral().to_string(),
-            self.thresholds.cellular().to_string(),
-            self.min_chunk_score.map_or_else(none, |least| least.to_string()),
-            self.prevalence.share().to_string(),
-            self.compat.map_or("none", Compat::as_str).to_owned(),
-            self.contigs.map_or_else(none, |rule| {
+            thresholds.viral().to_string(),
+            thresholds.cellular().to_string(),
+            min_chunk_score.map_or_else(none, |least| least.to_string()),
+            prevalence.share().to_string(),
+            compat.map_or("none", Compat::as_str).to_owned(),
+            contigs.map_or_else(none, |rule| {
                 let ContigRule { min_chunks, min_viral, min_nonviral } = rule;
                 format!("at least {min_chunks} chunks, {min_viral} viral, {min_nonviral} not viral")
             }),
@@ -48,7 +50,9 @@ impl CallOptions {
 
     /// Adds the options to those of `run.json`.
     pub(crate) fn tell(&self, options: &mut Map<String, Value>) {
-        let contigs = self.contigs.map(|rule| {
+        let CallOptions { thresholds, min_chunk_score, prevalence, compat, contigs, plot: _, max_plots: _ } =
+            self;
+        let contigs = contigs.map(|rule| {
             json!({
                 "min_chunks": rule.min_chunks,
                 "min_viral": rule.min_viral,
@@ -56,11 +60,11 @@ impl CallOptions {
             })
         });
         let own = [
-            ("min_score", json!(self.thresholds.viral())),
-            ("min_score_uncertain", json!(self.thresholds.cellular())),
-            ("min_chunk_score", json!(self.min_chunk_score)),
-            ("prevalence", json!(self.prevalence.share())),
-            ("compat", json!(self.compat.map(Compat::as_str))),
+            ("min_score", json!(thresholds.viral())),
+            ("min_score_uncertain", json!(thresholds.cellular())),
+            ("min_chunk_score", json!(min_chunk_score)),
+            ("prevalence", json!(prevalence.share())),
+            ("compat", json!(compat.map(Compat::as_str))),
             ("contigs", json!(contigs)),
             ("max_plots", json!(self.plots())),
         ];

@@ -27,24 +27,17 @@ pub(in crate::cuda) struct RingForm {
     span: usize,
 }
 
-const fn form(
-    width: usize,
-    step: usize,
-    stages: usize,
-    warpgroups: usize,
-    blocks: usize,
-    span: usize,
-) -> RingForm {
+const fn form([width, step, stages, warpgroups, blocks, span]: [usize; 6]) -> RingForm {
     RingForm { width, step, stages, warpgroups, blocks, span }
 }
 
 /// The fastest of those tried (dev/cuda.md).
 const FORMS: [RingForm; 5] = [
-    form(16, 64, 3, 1, 5, 256),
-    form(24, 64, 4, 2, 2, 256),
-    form(32, 64, 3, 1, 5, 128),
-    form(64, 64, 4, 2, 2, 256),
-    form(128, 64, 3, 1, 2, 128),
+    form([16, 64, 3, 1, 5, 256]),
+    form([24, 64, 4, 2, 2, 256]),
+    form([32, 64, 3, 1, 5, 128]),
+    form([64, 64, 4, 2, 2, 256]),
+    form([128, 64, 3, 1, 2, 128]),
 ];
 
 impl RingForm {
