@@ -16,8 +16,8 @@ pub struct LayerNorm<V> {
     pub eps: f32,
 }
 
-/// A linear layer, `x · weightᵀ + bias`, and the layer norm of its inputs where one goes before it: on the host as
-/// [`HostLinear`], on a backend as [`Backend::linear_layer`] gives it.
+/// A linear layer, `x · weightᵀ + bias`, and the layer norm of its inputs where one goes before it: on the
+/// host as [`HostLinear`], on a backend as [`Backend::linear_layer`] gives it.
 #[derive(Clone, Debug)]
 pub struct Linear<M, V> {
     /// The norm, `[inputs]`. If a backend has folded it into weight and bias, these must not be used without
