@@ -1,20 +1,22 @@
 #!/usr/bin/env python3
 """Every published size beside packed ESM-2 under torch.compile, in turns on one GPU: the table of BENCHMARKS.md.
 
-    python3 dev/sizes.py --virpack PATH --peer ../shared/peers/esm2_gpu.py [--sizes 8M,...] [--loads orf,prot,reads] [--seconds 2]
+    python3 dev/sizes.py --virpack PATH --peer ../shared/peers/esm2_gpu.py [--sizes 8M,...] [--loads orf,prot,reads] [--seconds 3]
 
 For each size the peer (its method `compiled`: FlashAttention-3 and bfloat16 where fa3_fwd is installed, else float16) compiles
-once and takes every load; then `virpack bench` takes the same loads, in float16 and, with --bf16, in bfloat16. Prints rates in
-thousand tokens a second, their ratio, and virpack's share of the rate of its own bare products. --compile-only fills PyTorch's
+once and takes every load, three times; then `virpack bench` takes the same loads, in float16 and, with --bf16, in bfloat16, in three rounds.
+Prints the median rates in thousand tokens a second, their ratio, and virpack's share of the rate of its own bare products, which
+is "unsteady" where the card's clock changed too much meanwhile, twice. --compile-only fills PyTorch's
 cache of compiled code, so that the run after it spends its time on measuring. --no-peer SIZES leaves the peer out.
 """
-import argparse, gc, re, subprocess, sys, types
+import argparse, gc, json, statistics, subprocess, sys, types
 import numpy as np, torch
 
-# Layers, hidden size, heads; sequences of the load `orf` for about two seconds of the peer on an H200.
-SIZES = {"8M": (6, 320, 20, 40000), "35M": (12, 480, 20, 30000), "150M": (30, 640, 20, 12000),
-         "650M": (33, 1280, 20, 4000), "3B": (36, 2560, 40, 1200), "15B": (48, 5120, 40, 250)}
+# Layers, hidden size, heads; sequences of the load `orf` for two thirds of a second of the peer on an H200, or for full batches.
+SIZES = {"8M": (6, 320, 20, 13000), "35M": (12, 480, 20, 10000), "150M": (30, 640, 20, 4000),
+         "650M": (33, 1280, 20, 1300), "3B": (36, 2560, 40, 1200), "15B": (48, 5120, 40, 250)}
 BUDGET = 32768
+ROUNDS = 3
 
 
 def load_peer(path):
@@ -45,27 +47,30 @@ def peer_rates(peer, size, loads, compile_only):
         batches = list(peer.batches(records, BUDGET, model.alphabet))
         peer.run_packed(compiled, batches[:3], tables)
         if not compile_only:
-            seconds = peer.clock(lambda: peer.run_packed(compiled, batches, tables))
-            rates[load] = sum(len(s) + 2 for _, s in records) / seconds
+            seconds = [peer.clock(lambda: peer.run_packed(compiled, batches, tables)) for _ in range(ROUNDS)]
+            rates[load] = sum(len(s) + 2 for _, s in records) / statistics.median(seconds)
     return rates
 
 
 def virpack_rate(o, size, load, dtype):
-    """Tokens a second of the model and of its bare products."""
-    command = [o.virpack, "bench", "--shape", size, "--load", load, "--dtype", dtype, "--seconds", str(o.seconds), "--rounds", "1"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=180)
-    text = done.stdout + done.stderr
-    found = re.search(r"^mean +([\d,]+) tokens/s.*?own rate \(([\d,]+) tokens/s\)", text, re.M)
-    if done.returncode != 0 or not found:
-        sys.exit(f"sizes: {' '.join(command)} ended with {done.returncode}:\n{text}")
-    return [int(number.replace(",", "")) for number in found.groups()]
+    """Tokens a second of the model, the median of the rounds, and its share of its bare products: None if unsteady twice."""
+    command = [o.virpack, "bench", "--shape", size, "--load", load, "--dtype", dtype, "--json",
+               "--seconds", str(o.seconds / ROUNDS), "--rounds", str(ROUNDS)]
+    for _ in range(2):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=180)
+        if done.returncode != 0:
+            sys.exit(f"sizes: {' '.join(command)} ended with {done.returncode}:\n{done.stderr}")
+        report = json.loads(done.stdout)
+        if not report["unsteady"]:
+            break
+    return statistics.median(each["tokens_per_second"] for each in report["rounds"]), report["share"]
 
 
 def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     a.add_argument("--virpack"); a.add_argument("--peer", required=True)
     a.add_argument("--sizes", default=",".join(SIZES)); a.add_argument("--loads", default="orf,prot,reads")
-    a.add_argument("--seconds", type=float, default=2); a.add_argument("--bf16", action="store_true")
+    a.add_argument("--seconds", type=float, default=3); a.add_argument("--bf16", action="store_true")
     a.add_argument("--compile-only", action="store_true"); a.add_argument("--no-peer", default="")
     o = a.parse_args()
     peer, loads = load_peer(o.peer), o.loads.split(",")
@@ -79,9 +84,9 @@ def main():
         for load in [] if o.compile_only else loads:
             cells = [f"{rates[load] / 1e3:,.1f}" if load in rates else "-"]
             for dtype in ("f16", "bf16") if o.bf16 else ("f16",):
-                own, products = virpack_rate(o, size, load, dtype)
+                own, share = virpack_rate(o, size, load, dtype)
                 ratio = f"{own / rates[load]:.2f} x" if load in rates else "-"
-                cells += [f"{own / 1e3:,.1f}", ratio, f"{own / products:.1%}"]
+                cells += [f"{own / 1e3:,.1f}", ratio, "unsteady" if share is None else f"{share:.1%}"]
             print("|", " | ".join([size, load, *cells]), "|", flush=True)
 
 
