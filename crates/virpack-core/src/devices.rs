@@ -231,7 +231,7 @@ impl FromStr for DeviceChoice {
     type Err = DeviceChoiceError;
 
     fn from_str(text: &str) -> Result<Self, DeviceChoiceError> {
-        let wrong = || DeviceChoiceProblem::NoDevice;
+        let wrong = || DeviceChoiceProblem::NoDevice(text.to_owned());
         match text {
             "auto" => Ok(DeviceChoice::Auto),
             "cpu" => Ok(DeviceChoice::Cpu),
@@ -279,8 +279,10 @@ mod tests {
         }
         assert_eq!("cuda".parse::<DeviceChoice>().unwrap(), Cuda(vec![0]));
         for wrong in ["", "gpu", "cuda:", "cuda:-1", "cuda:x", "CPU", "cuda0", "cuda:0,", "cuda:1,1"] {
-            assert!(wrong.parse::<DeviceChoice>().is_err(), "{wrong}");
+            let error = wrong.parse::<DeviceChoice>().unwrap_err();
+            assert!(error.hint().is_some(), "{wrong}: {error}");
         }
+        assert_eq!("gpu".parse::<DeviceChoice>().unwrap_err().to_string(), "\"gpu\" is not a device");
     }
 
     #[test]

@@ -58,7 +58,7 @@ pub struct ModelBudget {
 impl Event {
     /// Returns the event that a device is ready.
     pub(crate) fn ready(name: String, faster: Option<Dtype>, budgets: Vec<ModelBudget>) -> Event {
-        let faster = faster.map_or_else(String::new, |dtype| format!(" ({dtype} is faster here)"));
+        let faster = faster.map_or_else(String::new, |dtype| format!(" (faster in {dtype})"));
         Event::Ready { device: name + &faster, budgets }
     }
 }
@@ -80,6 +80,6 @@ mod tests {
             other => panic!("{other:?}"),
         };
         assert_eq!(device(None), "CPU, 2 threads");
-        assert_eq!(device(Some(Dtype::Bf16)), "CPU, 2 threads (bfloat16 is faster here)");
+        assert_eq!(device(Some(Dtype::Bf16)), "CPU, 2 threads (faster in bfloat16)");
     }
 }

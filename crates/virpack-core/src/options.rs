@@ -11,24 +11,22 @@ pub(crate) use model::{Downloads, FoundModel, named};
 pub use token_budget::{ParseTokenBudgetError, TokenBudget};
 
 /// Defines methods that set one field and return the options. Each takes what converts to the field's type,
-/// such as `impl Into<Option<usize>>`: a number, or an `Option` of one. `field in part` is a field of the
-/// field `part`.
+/// such as `impl Into<Option<usize>>`: a number, or an `Option` of one.
 macro_rules! setters {
-    ($($(#[$doc:meta])* $field:ident $(in $part:ident)?: $type:ty,)*) => {$(
+    ($($(#[$doc:meta])* $field:ident: $type:ty,)*) => {$(
         $(#[$doc])*
         #[must_use]
         pub fn $field(mut self, $field: $type) -> Self {
-            self.$($part.)?$field = $field.into();
+            self.$field = $field.into();
             self
         }
     )*};
 }
 pub(crate) use setters;
 
-/// Defines a method that sets how models are downloaded; `in part:` if the field is one of the field
-/// `part`.
+/// Defines a method that sets how models are downloaded.
 macro_rules! downloads_setter {
-    ($(in $part:ident:)? $(#[$doc:meta])*) => {
+    ($(#[$doc:meta])*) => {
         $(#[$doc])*
         #[must_use]
         pub fn downloads(
@@ -36,7 +34,7 @@ macro_rules! downloads_setter {
             hub: virpack_model::hub::HubOptions,
             progress: std::sync::Arc<dyn virpack_model::hub::DownloadProgress + Send + Sync>,
         ) -> Self {
-            self.$($part.)?downloads = Some($crate::options::Downloads { hub, progress });
+            self.downloads = Some($crate::options::Downloads { hub, progress });
             self
         }
     };

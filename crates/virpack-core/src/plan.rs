@@ -34,7 +34,7 @@ mod score_table;
 
 use std::path::{Path, PathBuf};
 
-use virpack_device::{Dtype, available_memory};
+use virpack_device::available_memory;
 use virpack_model::{FileChecksum, Location};
 use virpack_seq::{Input, LengthPolicy, LongRecords, ReadLimits, Record, reader};
 
@@ -42,10 +42,9 @@ use crate::Error;
 use crate::embedder::{EmbedderOptions, ModelChecksums, OpenedModel};
 use crate::event::Event;
 use crate::files::NewDirectory;
-use crate::options::{FoundModel, LengthOptions, ModelSource, downloads_setter, setters};
+use crate::options::{FoundModel, setters};
 use crate::output::OutputDtype;
 use crate::predict::PredictOptions;
-use virpack_device::Pool;
 
 pub use commit::{CommitOptions, CommitSummary, commit};
 pub use error::PlanError;
@@ -58,17 +57,18 @@ pub use planned::{Plan, PlannedPart};
 /// The inputs and the model of a plan, the size of its parts, and its directory.
 ///
 /// ```
+/// use virpack_core::EmbedderOptions;
 /// use virpack_core::plan::PlanOptions;
 ///
-/// let options = PlanOptions::new(vec!["proteins.fasta".into()], "esm2_t33_650M_UR50D", "plan");
-/// let options = options.part_tokens(20_000_000_u64).layer(-2);
+/// let model = EmbedderOptions::new("esm2_t33_650M_UR50D").layer(-2);
+/// let options = PlanOptions::new(vec!["proteins.fasta".into()], model, "plan");
+/// let options = options.part_tokens(20_000_000_u64);
 /// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct PlanOptions {
     inputs: Vec<Input>,
     embedder: EmbedderOptions,
-    dtype: Option<Dtype>,
     dtype_out: OutputDtype,
     limits: ReadLimits,
     part_tokens: u64,
@@ -76,13 +76,17 @@ pub struct PlanOptions {
 }
 
 impl PlanOptions {
-    /// Returns the options for parts of 50 million tokens, with mean embeddings of the last layer. `inputs`
-    /// are files.
-    pub fn new(inputs: Vec<Input>, model: impl Into<ModelSource>, directory: impl Into<PathBuf>) -> Self {
+    /// Returns the options for parts of 50 million tokens. `inputs` are files; `embedder` is a model, or
+    /// [`EmbedderOptions`], of which model, pooling, layer, lengths, precision and downloads count. Without a
+    /// precision it is the default of the device that makes a part; [`commit`] refuses parts of two.
+    pub fn new(
+        inputs: Vec<Input>,
+        embedder: impl Into<EmbedderOptions>,
+        directory: impl Into<PathBuf>,
+    ) -> Self {
         PlanOptions {
             inputs,
-            embedder: EmbedderOptions::new(model),
-            dtype: None,
+            embedder: embedder.into(),
             dtype_out: OutputDtype::F32,
             limits: ReadLimits::fitting(available_memory()),
             part_tokens: 50_000_000,
@@ -91,15 +95,6 @@ impl PlanOptions {
     }
 
     setters! {
-        /// Sets how a record's rows are pooled to one; None: every residue keeps its row.
-        pool in embedder: impl Into<Option<Pool>>,
-        /// Sets the layer, as fair-esm counts layers, negative from the end. None: the last.
-        layer in embedder: impl Into<Option<i64>>,
-        /// Sets which lengths are accepted.
-        lengths in embedder: impl Into<LengthOptions>,
-        /// Sets the precision of weights and activations; None: the default of the device that makes a
-        /// part. [`commit`] refuses parts of two precisions.
-        dtype: impl Into<Option<Dtype>>,
         /// Sets the type of the values in the files: float32 or float16.
         dtype_out: OutputDtype,
         /// Sets the largest record and the largest header of the inputs.
@@ -107,11 +102,6 @@ impl PlanOptions {
         /// Sets the most tokens of a part. A larger record is a part of its own, as is a file that cannot
         /// be divided.
         part_tokens: impl Into<u64>,
-    }
-
-    downloads_setter! {
-        in embedder:
-        /// Sets how the model is downloaded, and how damaged files of the cache are downloaded again.
     }
 }
 
@@ -155,7 +145,7 @@ pub fn plan(options: &PlanOptions, mut on_event: impl FnMut(Event)) -> Result<Pl
     let rows = RowOptions {
         pool: options.embedder.pool,
         layer,
-        dtype: options.dtype,
+        dtype: options.embedder.device.asked_dtype(),
         dtype_out: options.dtype_out,
         lengths,
     };
@@ -168,7 +158,9 @@ pub fn plan(options: &PlanOptions, mut on_event: impl FnMut(Event)) -> Result<Pl
 
 /// Plans parts of `predict`, as [`plan`] does for `embed`. `options` are those of a run into the plan's
 /// directory. What does not affect scores is left to [`commit`]: what is called viral, which files list it,
-/// whether ids are made unique.
+/// whether ids are made unique. VirNucPro's columns
+/// ([`CallOptions::compat`](crate::calls::CallOptions::compat)) are those of the plan where `commit` names
+/// none.
 ///
 /// A base counts as a token.
 ///
@@ -204,6 +196,7 @@ pub fn plan_predict(
     part_tokens: u64,
     mut on_event: impl FnMut(Event),
 ) -> Result<Plan, Error> {
+    options.calls.check()?;
     let directory = NewDirectory::of_plan(&options.output)?;
     let judges = PlannedJudges::of(options, options.judge_facts(&mut on_event)?)?;
     let least = options.min_length as u64;

@@ -108,7 +108,7 @@ fn main() -> Result<(), DeviceError> {
                 cpu.packed(&vec![5; tokens], &cu_seqlens, lengths.iter().copied().max().unwrap_or(1))?;
             let mut x = layer.forward(&cpu, &packed, cpu.tensor(tokens, shape[0], &layer.x)?)?;
             let (begun, mut runs) = (Instant::now(), Vec::new());
-            while begun.elapsed().as_secs_f64() < seconds {
+            while runs.is_empty() || begun.elapsed().as_secs_f64() < seconds {
                 let (before, run) = (cpu.work().unwrap_or_default(), Instant::now());
                 x = layer.forward(&cpu, &packed, x)?;
                 let (all, after) = (run.elapsed(), cpu.work().unwrap_or_default());

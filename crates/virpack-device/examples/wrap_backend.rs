@@ -263,8 +263,7 @@ impl<B: Backend> Layer<B> {
         let x = backend.embed(&self.table, &packed, None)?;
         let h = backend.self_attention(&x, qkv, &packed, &self.attention)?;
         let x = backend.linear(&h, output, Epilogue::Add(x))?;
-        let h = backend.linear(&x, up, Epilogue::Gelu)?;
-        let x = backend.linear(&h, down, Epilogue::Add(x))?;
+        let x = backend.feed_forward(x, up, down)?;
         let all = PoolSpan { skip_first: 0, skip_last: 0 };
         backend.wait(backend.pool(&x, &packed, Pool::Mean, all)?)
     }

@@ -154,8 +154,7 @@ impl Cpu {
             let reason = format!("the most is {MOST_THREADS}");
             return Err(DeviceError::Threads { threads: count, reason });
         }
-        let team =
-            Team::new(threads).map_err(|e| DeviceError::Threads { threads: count, reason: e.to_string() })?;
+        let team = Team::new(threads)?;
         let arch = Arch::new();
         let bf16 = bf16.map(|instructions| Kernel::new(arch, instructions));
         let (buffers, rotary, clock) = Default::default();
@@ -265,18 +264,17 @@ impl Cpu {
         shapes::linear([x.rows, x.columns], weight_shape, bias.map(Vec::len), out_shape)?;
         let bias = bias.map(Vec::as_slice);
         let tiles = tiles(x.rows, weight.rows, self.threads(), linear::CUT);
-        let tiles: Vec<_> = tiles.into_iter().map(|tile| (tile.clone(), tile.rows.start)).collect();
         let input = Input { values: x.values(), stride: x.columns };
-        self.linear_tiles(&tiles, input, weight, bias, then, &mut out);
+        self.linear_tiles(&tiles, (input, |row| row), weight, bias, then, &mut out);
         Ok(out)
     }
 
-    /// Computes `x · weightᵀ + bias` into `out`, then what follows, by `tiles` of `out`, each with the first
-    /// of the rows of `x` that it reads.
+    /// Computes `x · weightᵀ + bias` into `out`, then what follows, by `tiles` of `out`. `place` is where in
+    /// `x` the rows of a tile begin, by its first row.
     fn linear_tiles(
         &self,
-        tiles: &[(Tile, usize)],
-        x: Input<'_>,
+        tiles: &[Tile],
+        (x, place): (Input<'_>, impl Fn(usize) -> usize + Sync),
         weight: &RowMajor,
         bias: Option<&[f32]>,
         then: OnTile,
@@ -285,9 +283,10 @@ impl Cpu {
         let columns = out.columns;
         let shared = SharedRows::new(out.values_mut(), columns);
         self.on_threads(Kind::Products, tiles.len(), |i| {
-            let (tile, first) = &tiles[i];
+            let tile = &tiles[i];
+            let x = (x, place(tile.rows.start));
             // SAFETY: `out` is borrowed until every tile is done, and tiles do not overlap.
-            unsafe { linear::linear_tile(self.arch, (x, *first), weight, bias, tile, shared, then) };
+            unsafe { linear::linear_tile(self.arch, x, weight, bias, tile, shared, then) };
         });
     }
 

@@ -40,10 +40,10 @@ pub struct Attention<V> {
 /// What a backend's time went to, where it keeps account.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Work {
-    /// Products with weights, and what is done to their results on the way.
+    /// Products with weights, and what is done on the way to what they read and to their results.
     pub products: Duration,
     /// Attention.
     pub attention: Duration,
-    /// All else: embedding, norms, conversions, pooling.
+    /// All else: embedding, pooling, norms and conversions that are passes of their own.
     pub rest: Duration,
 }

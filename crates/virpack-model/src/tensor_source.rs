@@ -3,6 +3,8 @@
 use crate::ModelError;
 use crate::weights::Weights;
 use std::num::NonZeroUsize;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 /// Where a model's tensors come from: files, or chance.
 pub trait TensorSource {
@@ -47,8 +49,8 @@ pub struct RandomTensors {
     pub seed: u64,
 }
 
-/// Values that are worth a thread.
-const LEAST_SHARE: usize = 1 << 20;
+/// Values that a thread draws at a time.
+const PART: usize = 1 << 20;
 
 /// Returns the `n`th value of splitmix64 from `begin` on, in -1 to 1. Each is computed by itself, so that
 /// threads can divide a tensor.
@@ -72,16 +74,22 @@ impl TensorSource for RandomTensors {
             .bytes()
             .fold(self.seed ^ 0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
         let mut values = vec![0.0; count];
-        let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let share = count.div_ceil(threads).max(LEAST_SHARE);
-        std::thread::scope(|scope| {
-            for (i, part) in values.chunks_mut(share).enumerate() {
-                scope.spawn(move || {
-                    for (value, n) in part.iter_mut().zip(i * share + 1..) {
-                        *value = centre + spread * drawn(begin, n);
-                    }
-                });
+        let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let parts = Mutex::new(values.chunks_mut(PART).enumerate());
+        let next = || parts.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let draw = || {
+            while let Some((i, part)) = next() {
+                for (value, n) in part.iter_mut().zip(i * PART + 1..) {
+                    *value = centre + spread * drawn(begin, n);
+                }
             }
+        };
+        thread::scope(|scope| {
+            for _ in 1..threads.min(count.div_ceil(PART)) {
+                // The parts of a thread that the system refuses are drawn by the others.
+                let _ = thread::Builder::new().spawn_scoped(scope, draw);
+            }
+            draw();
         });
         Ok(values)
     }
@@ -98,7 +106,7 @@ mod tests {
 
     #[test]
     fn threads_draw_what_one_would() {
-        let count = 3 * LEAST_SHARE + 5;
+        let count = 3 * PART + 5;
         let values = RandomTensors { seed: 7 }.read("weight", &[1, count]).unwrap();
         // splitmix64 as published, a state after the other.
         let mut state = b"weight"

@@ -7,9 +7,10 @@ use virpack_core::memory::footprint;
 use virpack_core::model::config_of;
 use virpack_core::model::hub::HubOptions;
 use virpack_core::seq::{BudgetLimits, Footprint, LengthPolicy};
-use virpack_core::{DeviceChoice, DeviceChoiceError, DeviceOptions, Error, for_devices, only};
+use virpack_core::{DeviceOptions, Error, for_devices, only};
 
-use crate::error::{Failure, Outcome, input_error};
+use crate::error::{Failure, Outcome};
+use crate::options::device_choice;
 
 /// Tokens of the shortest sequence: one residue and two special tokens.
 const SHORTEST: usize = 3;
@@ -31,9 +32,7 @@ fn calculate_token_budget(
     min_tokens: Option<usize>,
     max_tokens: Option<usize>,
 ) -> Outcome<usize> {
-    let choice: DeviceChoice = device.parse().map_err(|expected: DeviceChoiceError| {
-        input_error(&format!("device is {device:?}"), Some(&expected.to_string()))
-    })?;
+    let choice = device_choice(device)?;
     py.detach(|| {
         let config = config_of(model, &HubOptions::from_env())?;
         let ready = DeviceOptions::default().device(choice).open()?;

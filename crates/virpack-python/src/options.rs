@@ -11,7 +11,7 @@ use virpack_core::model::hub::HubOptions;
 use virpack_core::output::{OutputDtype, OutputFormat};
 use virpack_core::seq::{Input, LongRecords, Shard};
 use virpack_core::{
-    CheckpointOptions, DeviceChoice, DeviceChoiceError, DeviceOptions, EmbedOptions, EmbedderOptions,
+    CheckpointOptions, DeviceChoice, DeviceChoiceError, DeviceOptions, EmbedOptions, EmbedderOptions, Hint,
     LengthOptions, TokenBudget,
 };
 
@@ -60,9 +60,7 @@ pub(crate) struct OutputArguments {
 
 impl DeviceArguments {
     pub(crate) fn options(&self) -> PyResult<DeviceOptions> {
-        let device: DeviceChoice = self.device.parse().map_err(|problem: DeviceChoiceError| {
-            input_error(&format!("device is {:?}: {problem}", self.device), None)
-        })?;
+        let device = device_choice(&self.device)?;
         let dtype = self.dtype.as_deref().map(dtype);
         let threads = self.threads.map(|threads| non_zero("threads", threads)).transpose()?;
         Ok(DeviceOptions::default().device(device).dtype(dtype).threads(threads))
@@ -166,6 +164,11 @@ pub(crate) fn lengths(
 /// Returns the number of tokens, or as many as fit.
 pub(crate) fn token_budget(tokens: Option<usize>) -> TokenBudget {
     tokens.map_or(TokenBudget::Auto, TokenBudget::Tokens)
+}
+
+/// Returns the devices that `text` names.
+pub(crate) fn device_choice(text: &str) -> PyResult<DeviceChoice> {
+    text.parse().map_err(|error: DeviceChoiceError| input_error(&error.to_string(), error.hint().as_deref()))
 }
 
 /// Checks a number that must be at least 1.

@@ -11,6 +11,7 @@ use virpack_core::device::available_memory;
 use virpack_core::model::hub::HubOptions;
 use virpack_core::plan::{self, CommitOptions, CommitSummary, PartSummary, PlanOptions};
 use virpack_core::seq::ReadLimits;
+use virpack_core::{DeviceOptions, EmbedderOptions};
 
 use crate::embedding::Engine;
 use crate::error::Outcome;
@@ -204,14 +205,15 @@ fn plan_files(
 ) -> Outcome<Plan> {
     let inputs = paths.into_iter().map(Into::into).collect();
     let lengths = lengths(given.max_length, given.min_length, &given.long_records, given.window_overlap);
-    let options = PlanOptions::new(inputs, &*given.model, given.directory)
-        .part_tokens(given.part_tokens)
+    let embedder = EmbedderOptions::new(&*given.model)
         .pool(given.pool.as_deref().map(pool))
         .layer(given.layer)
         .lengths(lengths)
-        .dtype(given.dtype.as_deref().map(dtype))
-        .dtype_out(dtype_out(&given.dtype_out))
+        .device(DeviceOptions::default().dtype(given.dtype.as_deref().map(dtype)))
         .downloads(HubOptions::from_env(), Arc::new(()));
+    let options = PlanOptions::new(inputs, embedder, given.directory)
+        .part_tokens(given.part_tokens)
+        .dtype_out(dtype_out(&given.dtype_out));
     let work = move |reporter: &mut Reporter<plan::Plan>, _: &_| {
         let plan = plan::plan(&options, |event| reporter.event(event))?;
         reporter.item(plan);

@@ -1,9 +1,11 @@
 //! Parses the values of options, and words the errors of wrong ones.
 
 use crate::messages::{self, Message};
+use std::borrow::Cow;
 use std::num::NonZeroUsize;
 
 use virpack_core::verdict::Prevalence;
+use virpack_core::{DeviceChoice, DeviceChoiceError, Hint};
 use virpack_seq::GeneticCode;
 
 /// The smallest limit of a record: formats are recognised by their first bytes.
@@ -22,6 +24,11 @@ pub(crate) fn parse_count(text: &str) -> Result<NonZeroUsize, String> {
 /// Parses a number of at least 1 that does not count objects in memory.
 pub(crate) fn parse_positive(text: &str) -> Result<u64, String> {
     parse_count(text).map(|number| number.get() as u64)
+}
+
+/// Parses a device's name, or several names of GPUs.
+pub(crate) fn parse_device(text: &str) -> Result<DeviceChoice, String> {
+    text.parse().map_err(|error: DeviceChoiceError| error.hint().map_or(error.to_string(), Cow::into_owned))
 }
 
 /// Parses a genetic code by NCBI's number.

@@ -57,8 +57,8 @@ pub(crate) enum DeviceChoiceProblem {
     #[error("{0} names several devices, and this command runs on one")]
     OneDevice(DeviceChoice),
     /// Text that names no device.
-    #[error("expected auto, cpu, cuda, cuda:N, cuda:N,M or cuda:all")]
-    NoDevice,
+    #[error("{0:?} is not a device")]
+    NoDevice(String),
     /// A GPU that is listed twice.
     #[error("cuda:{0} is listed twice")]
     Twice(usize),
@@ -75,7 +75,8 @@ impl Hint for DeviceChoiceProblem {
                 "choose bfloat16, name no precision, or name a GPU"
             }
             DeviceChoiceProblem::OneDevice(_) => "name one of them, as in cuda:0",
-            DeviceChoiceProblem::NoDevice | DeviceChoiceProblem::Twice(_) => return None,
+            DeviceChoiceProblem::NoDevice(_) => "use auto, cpu, cuda, cuda:N, cuda:N,M or cuda:all",
+            DeviceChoiceProblem::Twice(_) => "list each GPU once",
         }))
     }
 }

@@ -111,7 +111,7 @@ impl Plan {
     /// Makes a part with the plan's model, and replaces an existing one. Two processes that make it at once
     /// write the same bytes. If `cancel` is cancelled, nothing of the part remains.
     ///
-    /// Only the part's own bytes are read from the inputs. [`plan`](super::plan) has an example.
+    /// Only the part's own bytes are read from the inputs.
     ///
     /// ```
     /// use virpack_core::plan::{PlanOptions, plan};

@@ -187,7 +187,8 @@ fn other_models_than_mosaic_bert_are_refused() {
 fn embedded(max_length: usize, long_records: LongRecords, fasta: &str) -> Vec<(u64, Vec<f32>)> {
     let lengths = LengthPolicy { max_length, min_length: 0, long_records };
     let records = Records::from_reader("test", std::io::Cursor::new(fasta.to_owned())).unwrap();
-    let rows = crate::in_memory::embed(records, EmbedderOptions::new(&fixture("12")).lengths(lengths));
+    let options = EmbedderOptions::new(&fixture("12")).lengths(lengths);
+    let rows = crate::in_memory::embed(records, options, None);
     rows.into_iter().map(|(row, values)| (row.length, values)).collect()
 }
 

@@ -61,7 +61,7 @@ fn rows(path: &Path) -> Vec<Vec<f32>> {
 /// Returns a record's embedding from a run without other records; None if it is skipped.
 fn alone(sequence: &str, options: &EmbedderOptions) -> Option<Vec<f32>> {
     let records = Records::from_reader("alone", std::io::Cursor::new(format!(">x\n{sequence}\n"))).unwrap();
-    let mut all = crate::in_memory::embed(records, options.clone());
+    let mut all = crate::in_memory::embed(records, options.clone(), None);
     assert!(all.len() <= 1);
     all.pop().map(|(_, embedding)| embedding)
 }

@@ -126,7 +126,8 @@ fn real_weights() -> Option<PathBuf> {
 
 fn embeddings(fasta: &str, options: &EmbedderOptions) -> Vec<Vec<f32>> {
     let records = Records::from_reader("test.fasta", std::io::Cursor::new(fasta.to_owned())).unwrap();
-    crate::in_memory::embed(records, options.clone()).into_iter().map(|(_, embedding)| embedding).collect()
+    let rows = crate::in_memory::embed(records, options.clone(), None);
+    rows.into_iter().map(|(_, embedding)| embedding).collect()
 }
 
 /// Proteins of many lengths, some over the maximum length.

@@ -55,7 +55,7 @@ fn difference(path: &Path, sequences: &Value, expected: &Value) -> f64 {
             fasta + &format!(">{i}\n{}\n", letters.as_str().unwrap())
         });
     let records = Records::from_reader("sequences", std::io::Cursor::new(fasta.into_bytes())).unwrap();
-    let rows = crate::in_memory::embed(records, EmbedderOptions::new(path));
+    let rows = crate::in_memory::embed(records, EmbedderOptions::new(path), None);
     let expected = expected.as_array().unwrap();
     assert_eq!(rows.len(), expected.len());
     let pairs = rows.iter().zip(expected).flat_map(|((_, row), expected)| {

@@ -3,7 +3,6 @@
 use std::num::NonZeroUsize;
 use std::path::Path;
 
-use virpack_core::DeviceOptions;
 use virpack_core::EmbedderOptions;
 use virpack_core::device::{Backend, Cpu};
 use virpack_core::model::classifier::Classifier;
@@ -24,12 +23,11 @@ fn records() -> String {
 fn bits(model: &Path, fasta: &str, threads: usize, packing: bool, token_budget: usize) -> Vec<Vec<u32>> {
     let windows = LongRecords::Window { overlap: 50 };
     let options = EmbedderOptions::new(model)
-        .device(DeviceOptions::default().threads(NonZeroUsize::new(threads)))
         .token_budget(token_budget)
         .packing(packing)
         .lengths(LengthPolicy { min_length: 1, max_length: 200, long_records: windows });
     let records = Records::from_reader("made up", std::io::Cursor::new(fasta.to_owned())).unwrap();
-    crate::in_memory::embed(records, options)
+    crate::in_memory::embed(records, options, NonZeroUsize::new(threads))
         .into_iter()
         .map(|(_, row)| row.iter().map(|v| v.to_bits()).collect())
         .collect()

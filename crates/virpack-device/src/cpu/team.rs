@@ -6,11 +6,11 @@
 //! takes fewer.
 
 use super::tiles::SharedRows;
+use crate::DeviceError;
 use parking_lot::Mutex as Lock;
 use std::any::Any;
-use std::cell::UnsafeCell;
+use std::cell::{Cell, UnsafeCell};
 use std::hint::spin_loop;
-use std::io;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -27,7 +27,13 @@ const SPINS: usize = 200;
 /// [`Shared::gate`] while a job may be entered. The lower bits count the threads inside.
 const OPEN: usize = 1 << (usize::BITS - 1);
 
-/// Threads that work for one caller at a time, who is one of them.
+thread_local! {
+    /// Whether this thread is at a task of a team.
+    static IS_AT_WORK: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Threads that work for one caller at a time, who is one of them. A job of one task is its caller's own, and
+/// waits for no other.
 pub(crate) struct Team {
     shared: Arc<Shared>,
     /// Held by the caller whose job it is.
@@ -79,8 +85,9 @@ impl Team {
     ///
     /// # Errors
     ///
-    /// When the system refuses a thread.
-    pub(crate) fn new(threads: Option<NonZeroUsize>) -> io::Result<Team> {
+    /// [`DeviceError::Threads`] when the system refuses a thread.
+    pub(crate) fn new(threads: Option<NonZeroUsize>) -> Result<Team, DeviceError> {
+        let asked = threads.map_or(0, NonZeroUsize::get);
         let threads =
             threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
         let shared = Arc::new(Shared {
@@ -98,7 +105,8 @@ impl Team {
         for i in 1..threads {
             // Those that were started end with `team` where one is refused.
             let shared = Arc::clone(&team.shared);
-            Builder::new().name(format!("cpu-{i}")).spawn(move || shared.help())?;
+            let started = Builder::new().name(format!("cpu-{i}")).spawn(move || shared.help());
+            started.map_err(|e| DeviceError::Threads { threads: asked, reason: e.to_string() })?;
         }
         Ok(team)
     }
@@ -108,12 +116,14 @@ impl Team {
         self.threads
     }
 
-    /// Runs `task` for each of `0..count`, and returns when all are done. A task must not call its own team.
+    /// Runs `task` for each of `0..count`, and returns when all are done. A task must not call a team: its
+    /// own would never answer.
     ///
     /// # Panics
     ///
     /// As the first task that panics; the tasks that have begun are completed before.
     pub(crate) fn run(&self, count: usize, task: impl Fn(usize) + Sync) {
+        debug_assert!(!IS_AT_WORK.get(), "a task calls a team");
         if count < 2 && self.threads > 1 {
             // Not worth the wait for another caller's job.
             return (0..count).for_each(task);
@@ -206,7 +216,10 @@ impl Shared {
                 task(i);
             }
         };
-        if let Err(failure) = catch_unwind(AssertUnwindSafe(tasks)) {
+        IS_AT_WORK.set(true);
+        let done = catch_unwind(AssertUnwindSafe(tasks));
+        IS_AT_WORK.set(false);
+        if let Err(failure) = done {
             self.next.store(count, Ordering::Relaxed);
             self.failure.lock().get_or_insert(failure);
         }

@@ -74,8 +74,8 @@ impl<T> Clone for SharedRows<T> {
 
 impl<T> Copy for SharedRows<T> {}
 
-// SAFETY: `SharedRows` is only a pointer and its bounds; every access goes through `row`, whose contract
-// keeps the ranges of different threads apart.
+// SAFETY: `SharedRows` is only a pointer and its bounds; every access goes through `row` or `rows`, whose
+// contracts keep the ranges of different threads apart.
 unsafe impl<T: Send> Send for SharedRows<T> {}
 // SAFETY: as above.
 unsafe impl<T: Send> Sync for SharedRows<T> {}

@@ -115,13 +115,12 @@ impl Cpu {
         shapes::linear([x.rows, window * x.columns], weight_shape, bias.map(Vec::len), out_shape)?;
         let spaced = self.normed_between_zeros(x, norm, packed, window / 2)?;
         let sequences = packed.sequences();
-        let tiles = tiles_of(sequences, weight.rows, self.threads(), linear::CUT).into_iter();
+        let tiles = tiles_of(sequences, weight.rows, self.threads(), linear::CUT);
         // The window of a sequence's first token begins with the zeros before it.
-        let first = |token: usize| token + (window / 2) * (packed.place_of(token));
-        let tiles = tiles.map(|tile| (tile.clone(), first(tile.rows.start))).collect::<Vec<_>>();
+        let place = |token: usize| token + (window / 2) * packed.place_of(token);
         let input = Input { values: spaced.values(), stride: x.columns };
         let bias = bias.map(Vec::as_slice);
-        self.linear_tiles(&tiles, input, weight, bias, then, &mut out);
+        self.linear_tiles(&tiles, (input, place), weight, bias, then, &mut out);
         Ok(out)
     }
 

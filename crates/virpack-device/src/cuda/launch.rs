@@ -19,7 +19,10 @@ mod window;
 use super::kernel_source::KernelSource;
 use super::{Cuda, compile, libraries};
 use crate::{DeviceError, Dtype, Unavailable};
-use rayon::prelude::*;
+use parking_lot::Mutex;
+use std::num::NonZeroUsize;
+use std::panic::resume_unwind;
+use std::thread;
 
 /// Returns every source that a card of this architecture uses for activations of `dtype`.
 fn sources(dtype: Dtype, architecture: &str) -> Vec<KernelSource> {
@@ -75,8 +78,18 @@ impl Cuda {
             .into_iter()
             .flat_map(|dtype| sources(dtype, architecture).into_iter().map(move |source| (dtype, source)))
             .collect();
-        all.par_iter()
-            .try_for_each(|(dtype, source)| compile::compile_for(source, *dtype, architecture).map(|_| ()))?;
+        let waiting = Mutex::new(all.iter());
+        let compile = || {
+            loop {
+                let Some((dtype, source)) = waiting.lock().next() else { return Ok(()) };
+                compile::compile_for(source, *dtype, architecture)?;
+            }
+        };
+        let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        thread::scope(|scope| {
+            let threads: Vec<_> = (0..threads).map(|_| scope.spawn(compile)).collect();
+            threads.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(|e| resume_unwind(e)))
+        })?;
         Ok(Ok(all.len()))
     }
 }

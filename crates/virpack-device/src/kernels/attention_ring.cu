@@ -13,8 +13,8 @@
 // as those up to 1.
 // A head of 24 comes with the first 8 values of the next one, which queries of zero take out as long as
 // they are finite.
-// Limits: WIDTH 16, 24, 32, 64 or 128; STEP a multiple of 64, at most 256; sequences of less than 2^31 values
-// of qkv.
+// Limits: WIDTH 16, 24, 32, 64 or 128; STEP a multiple of 64, at most 256; SPAN a multiple of
+// ROWS WARPGROUPS; sequences of less than 2^31 values of qkv.
 
 #define THREADS (WARPGROUP * WARPGROUPS)
 #define TILE (STEP * ROW)

@@ -126,7 +126,7 @@ pub(super) fn packed_bits_are_alone_bits(cpu: &Cpu, precision: Precision) {
             let rows = (bounds[1] - bounds[0]) as usize;
             let own = Matrix { rows, columns: hidden, values: x.values[values.clone()].to_vec() };
             let packed = cpu.packed(&vec![0; rows], &[0, rows as i32], rows).unwrap();
-            // By the definition of a feed-forward part, whose rows are too few to go through it in blocks.
+            // A feed-forward part by its definition: short sequences by tiles, long ones in blocks.
             let x = attend(&own, &packed);
             let h = cpu.linear(&x, up, Epilogue::Gelu).unwrap();
             let alone = back(cpu, &cpu.linear(&h, down, Epilogue::Add(x)).unwrap());

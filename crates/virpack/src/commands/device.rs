@@ -1,7 +1,7 @@
 //! Options that say what runs a model.
 
 use super::choice::choice;
-use crate::values::parse_count;
+use crate::values::{parse_count, parse_device};
 use clap::Args;
 use std::num::NonZeroUsize;
 use virpack_core::device::Dtype;
@@ -12,7 +12,7 @@ use virpack_core::{DeviceChoice, DeviceOptions};
 pub(crate) struct DeviceArguments {
     /// Where to run the model: `auto` (the first usable GPU, else the CPU), `cpu`, `cuda:N`, several GPUs as
     /// `cuda:0,2`, or `cuda:all`
-    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    #[arg(long, value_name = "DEVICE", default_value = "auto", value_parser = parse_device)]
     device: DeviceChoice,
 
     /// Precision of weights and activations [default: f16 on a GPU, f32 on a CPU]

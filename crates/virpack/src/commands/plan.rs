@@ -19,7 +19,7 @@ use virpack_core::calls::CallOptions;
 use virpack_core::model::hub::HubOptions;
 use virpack_core::model::mini;
 use virpack_core::plan::{Plan, PlanOptions, plan, plan_predict};
-use virpack_core::{DeviceOptions, Event};
+use virpack_core::{DeviceOptions, EmbedderOptions, Event};
 use virpack_seq::{GeneticCode, shown_path};
 
 /// Options of `embed` that `predict` does not have.
@@ -124,15 +124,21 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 impl Arguments {
+    /// Returns the precision of the devices that make parts.
+    fn device(&self) -> DeviceOptions {
+        DeviceOptions::default().dtype(self.dtype.map(Into::into))
+    }
+
     fn plan_embed(&self, log: LogArguments) -> Result<Plan, Failure> {
         let model = self.judges.model().unwrap_or(mini::NAME);
-        let options = PlanOptions::new(self.inputs.inputs(), model, &self.output)
-            .limits(self.inputs.limits.limits())
+        let embedder = EmbedderOptions::new(model)
             .downloads(HubOptions::from_env(), Arc::new(DownloadBar::new(log)))
             .pool(self.rows.pool())
             .layer(self.rows.layer)
             .lengths(self.inputs.lengths()?)
-            .dtype(self.dtype.map(Into::into))
+            .device(self.device());
+        let options = PlanOptions::new(self.inputs.inputs(), embedder, &self.output)
+            .limits(self.inputs.limits.limits())
             .dtype_out(self.dtype_out.into())
             .part_tokens(self.part_tokens);
         Ok(plan(&options, |event| show(log, event))?)
@@ -146,7 +152,7 @@ impl Arguments {
             .downloads(HubOptions::from_env(), Arc::new(DownloadBar::new(log)))
             .min_length(self.inputs.min_length())
             .genetic_code(self.genetic_code.unwrap_or(GeneticCode::STANDARD))
-            .device(DeviceOptions::default().dtype(self.dtype.map(Into::into)))
+            .device(self.device())
             .calls(CallOptions::default().compat(self.judges.compat()));
         Ok(plan_predict(&options, self.part_tokens, |event| match event {
             Event::ChunkLength { length, asked, trained } => {

@@ -20,8 +20,8 @@ fn judged(index: u64, id: &str, description: &str, viral: std::ops::Range<usize>
 
 /// The files of a run without calibration, VirNucPro's or pictures.
 fn create(directory: &Path, inputs: &[Input]) -> CallTables {
-    let (outputs, scoring) = (CallOptions::default(), RecordScoring::new(None, 500));
-    CallTables::create(directory, inputs, &outputs, &scoring, true).unwrap()
+    let (options, scoring) = (CallOptions::default(), RecordScoring::new(None, 500));
+    CallTables::create(directory, inputs, &options, &scoring, true).unwrap()
 }
 
 /// The members of `run.json` that a page needs.

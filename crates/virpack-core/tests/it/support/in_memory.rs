@@ -1,11 +1,18 @@
 //! Embeds a few records on the CPU.
 
+use std::num::NonZeroUsize;
 use virpack_core::output::Row;
-use virpack_core::{Embedder, EmbedderOptions};
+use virpack_core::{DeviceChoice, DeviceOptions, Embedder, EmbedderOptions};
 use virpack_seq::Records;
 
-/// Returns each record's row and its values.
-pub(crate) fn embed(records: Records, options: EmbedderOptions) -> Vec<(Row, Vec<f32>)> {
-    let embeddings = Embedder::new(options, |_| ()).unwrap().embed(records).unwrap();
+/// Returns each record's row and its values, computed by `threads`; by one for each core where None.
+pub(crate) fn embed(
+    records: Records,
+    options: EmbedderOptions,
+    threads: Option<NonZeroUsize>,
+) -> Vec<(Row, Vec<f32>)> {
+    let device = DeviceOptions::default().device(DeviceChoice::Cpu).threads(threads);
+    let embedder = Embedder::new(options.device(device), |_| ()).unwrap();
+    let embeddings = embedder.embed(records).unwrap();
     embeddings.iter().map(|(row, values)| (row.clone(), values.to_vec())).collect()
 }

@@ -23,7 +23,7 @@ pub(in crate::cuda) struct RingForm {
     warpgroups: usize,
     /// Blocks of a processor, which share its registers.
     blocks: usize,
-    /// The most rows of a block, which passes over the keys for each `ROWS` of a warpgroup.
+    /// The most rows of a block, a multiple of `ROWS · warpgroups`: it passes over the keys once for so many.
     span: usize,
 }
 
@@ -120,5 +120,10 @@ mod tests {
             // On 9.0 the blocks of a processor share 228 KB; each takes 1 KB in addition to its own.
             assert!(form.blocks * (form.shared() + 1024) <= 228 << 10, "{form:?}");
         }
+    }
+
+    #[test]
+    fn a_block_has_whole_passes() {
+        assert!(FORMS.iter().all(|form| form.span > 0 && form.span % (ROWS * form.warpgroups) == 0));
     }
 }
