@@ -144,7 +144,7 @@ pub fn report(run: &FinishedRun, options: &ReportOptions) -> Result<ReportSummar
     };
     complete.stale.extend(stale.into_iter().flatten());
     let page = complete.page.clone();
-    let main = about::write(&files.run_json, &run_json)?;
+    let main = about::write_run(&files.run_json, &run_json, &complete.whole)?;
     remake.publish(identity.unwrap_or_default(), || {
         complete.publish_plots(true)?;
         let sides = std::mem::take(&mut complete.whole);

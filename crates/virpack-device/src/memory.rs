@@ -1,13 +1,14 @@
-//! Free memory of the machine, or of the control group that this process may not leave.
+//! Free memory of the machine, or as much of it as this process may take.
 
 use std::fs;
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 /// Bytes that this process can still take: free memory, and no more than its control groups allow.
 ///
-/// On Linux, the least of `MemAvailable` and, for the process's control group and every group above
-/// it (v1 and v2), the limit less what is used and cannot be reclaimed. `None` where neither is to
-/// be had: on other systems, or without `/proc`.
+/// On Linux, the least of `MemAvailable`, of what a limit on the address space leaves, and, for the
+/// process's control group and every group above it (v1 and v2), of the limit less what is used and cannot
+/// be reclaimed. `None` where none is to be had: on other systems, or without `/proc`.
 ///
 /// ```
 /// if let Some(bytes) = virpack_device::available_memory() {
@@ -37,8 +38,29 @@ fn available_under(root: &Path) -> Option<u64> {
             }
         })
         .chain(machine)
+        .chain(address_space(root, std::thread::available_parallelism().map_or(1, NonZeroUsize::get)))
         .min()
 }
+
+/// Returns what a limit on the address space leaves, as `ulimit -v` and cluster engines set it (`h_vmem`);
+/// `None` where there is no limit.
+///
+/// It counts what a process reserves and may never touch: a heap for each thread, and the scratch of each
+/// thread that multiplies.
+fn address_space(root: &Path, cores: usize) -> Option<u64> {
+    let read = |name: &str| fs::read_to_string(root.join("proc/self").join(name)).ok();
+    let (limits, status) = (read("limits")?, read("status")?);
+    let limit = field(&limits, "Max address space")?; // "unlimited" is not a number
+    let used = field(&status, "VmSize:")? * 1024;
+    let to_come = (2 * cores + OTHER_THREADS).saturating_sub(field(&status, "Threads:")? as usize);
+    Some(limit.saturating_sub(used).saturating_sub(to_come as u64 * RESERVED_BY_A_THREAD))
+}
+
+/// Threads that read, write and show progress, whatever the number of cores.
+const OTHER_THREADS: usize = 8;
+
+/// Bytes of address space that glibc reserves for the heap of a thread, and the crate `gemm` for its scratch.
+const RESERVED_BY_A_THREAD: u64 = 64 << 20;
 
 /// The files of one version of control groups.
 struct Version {
@@ -114,6 +136,22 @@ mod tests {
     fn a_machine_without_groups() {
         assert_eq!(available_under(&Root::new("plain", &[MEMINFO]).0), Some(1_024_000));
         assert_eq!(available_under(&Root::new("none", &[("x", "")]).0), None);
+    }
+
+    #[test]
+    fn a_limit_on_the_address_space_counts_what_threads_reserve() {
+        let limits = |soft: &str| {
+            let head = "Limit                     Soft Limit           Hard Limit           Units     \n";
+            format!("{head}Max address space         {soft:20} unlimited            bytes     \n")
+        };
+        let left = |name: &str, soft: &str| {
+            let status = "VmPeak:\t 900 kB\nVmSize:\t   500 kB\nThreads:\t6\n";
+            let root = Root::new(name, &[("proc/self/limits", &limits(soft)), ("proc/self/status", status)]);
+            address_space(&root.0, 4)
+        };
+        assert_eq!(left("endless", "unlimited"), None);
+        assert_eq!(left("narrow", "600000000"), Some(0));
+        assert_eq!(left("wide", "4000000000"), Some(4_000_000_000 - 500 * 1024 - 10 * (64 << 20)));
     }
 
     #[test]

@@ -99,6 +99,14 @@ impl PendingFile {
         &self.target
     }
 
+    /// Returns the size of a complete file, before it is renamed; None for an object of a store.
+    pub(crate) fn bytes(&self) -> Option<u64> {
+        match &self.aside {
+            Aside::Temporary(path) => Some(fs::metadata(path).ok()?.len()),
+            Aside::Object(_) | Aside::Ended => None,
+        }
+    }
+
     /// Opens the file, before it is renamed, to read it from its beginning.
     pub(crate) fn open(&self) -> io::Result<File> {
         match &self.aside {

@@ -7,6 +7,10 @@ use serde_json::{Map, Value};
 use super::OutputError;
 use crate::files::PendingFile;
 
+/// The names under which the report of a run holds its files, and the sizes of those on a disk.
+pub(crate) const FILES: &str = "files";
+pub(crate) const SIZES: &str = "file_bytes";
+
 /// Returns names and values as a JSON object.
 pub(super) fn object(about: &[(String, String)]) -> Map<String, Value> {
     about.iter().map(|(key, value)| (key.clone(), Value::from(&**value))).collect()
@@ -15,6 +19,26 @@ pub(super) fn object(about: &[(String, String)]) -> Map<String, Value> {
 /// Writes a JSON object for `target`, which is not renamed yet.
 pub(crate) fn write(target: &Path, facts: &Map<String, Value>) -> Result<PendingFile, OutputError> {
     Ok(PendingFile::whole(target, text(facts).as_bytes())?)
+}
+
+/// Writes the report of a run for `target`, with the sizes of `files`, which are complete and not renamed
+/// yet. The sizes of files that stay as they are, are those that `facts` has.
+pub(crate) fn write_run<'a>(
+    target: &Path,
+    facts: &Map<String, Value>,
+    files: impl IntoIterator<Item = &'a PendingFile>,
+) -> Result<PendingFile, OutputError> {
+    let mut facts = facts.clone();
+    let mut sizes = facts.get(SIZES).and_then(Value::as_object).cloned().unwrap_or_default();
+    for file in files {
+        if let (Some(name), Some(bytes)) = (file.target().file_name(), file.bytes()) {
+            sizes.insert(name.to_string_lossy().into_owned(), bytes.into());
+        }
+    }
+    let listed = facts.get(FILES).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    sizes.retain(|name, _| listed.iter().any(|file| file.as_str() == Some(name)));
+    facts.insert(SIZES.to_owned(), sizes.into());
+    write(target, &facts)
 }
 
 /// Returns a JSON object as text with a final line end.

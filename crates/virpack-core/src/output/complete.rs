@@ -58,7 +58,8 @@ impl CompleteOutput {
             written.files.push(target);
         }
         let target = report_path(&path);
-        whole = add(whole, &target, about::write(&target, &all))?;
+        let report = about::write_run(&target, &all, whole.sides.iter().chain([&whole.main]));
+        whole = add(whole, &target, report)?;
         written.files.push(target);
         let mut stale = Vec::new();
         if options.force {

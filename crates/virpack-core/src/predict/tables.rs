@@ -111,9 +111,9 @@ impl<'a> Tables<'a> {
     /// Completes all files and `run.json`, which holds `report`. Returns `None` for standard output.
     pub(super) fn complete(self, report: &Map<String, Value>) -> Result<Option<CompleteTables>, Error> {
         let Some(mut calls) = self.calls.complete(report)? else { return Ok(None) };
-        let main = about::write(&Files::in_directory(&self.options.output).run_json, report)?;
         let mut sides = std::mem::take(&mut calls.whole);
         sides.extend(self.frames.map(TextTable::finish).transpose()?.flatten());
+        let main = about::write_run(&Files::in_directory(&self.options.output).run_json, report, &sides)?;
         Ok(Some(CompleteTables { whole: StagedFiles { main, sides }, calls }))
     }
 }

@@ -1,5 +1,6 @@
 //! A complete output, and what a run that would resume it reports.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
@@ -7,15 +8,27 @@ use virpack_seq::read_small;
 
 use super::{LARGEST_LIST, OtherRun, ResumeProblem};
 use crate::identity::{Identity, IdentityDifference};
+use crate::output::about::{FILES, SIZES};
 
-/// The names under which a report holds the identity of its run, and its files.
+/// The name under which a report holds the identity of its run.
 const RUN: &str = "run";
-const FILES: &str = "files";
 
 /// A complete output, read from its report.
 pub(crate) struct CompleteRun {
     report: PathBuf,
     identity: Identity,
+    /// A file that has another size now.
+    changed: Option<ChangedFile>,
+}
+
+/// A file of a complete output that is not what the run has written.
+#[derive(Clone, Debug)]
+pub(crate) struct ChangedFile {
+    pub(super) path: PathBuf,
+    /// Its size.
+    pub(super) bytes: u64,
+    /// The size that the report records.
+    pub(super) written: u64,
 }
 
 impl CompleteRun {
@@ -27,7 +40,19 @@ impl CompleteRun {
         let file = |name: &Value| Some(report.with_file_name(name.as_str()?));
         let mut files = value.get(FILES)?.as_array()?.iter().map(file);
         let is_whole = files.all(|file| file.is_some_and(|file| file.exists()));
-        is_whole.then(|| CompleteRun { report: report.to_path_buf(), identity })
+        let sizes = value.get(SIZES).and_then(Value::as_object).into_iter().flatten();
+        let changed = sizes.filter_map(|(name, written)| {
+            let (path, written) = (report.with_file_name(name), written.as_u64()?);
+            let bytes = fs::metadata(&path).ok()?.len();
+            (bytes != written).then_some(ChangedFile { path, bytes, written })
+        });
+        let changed = changed.min_by(|one, other| one.path.cmp(&other.path));
+        is_whole.then(|| CompleteRun { report: report.to_path_buf(), identity, changed })
+    }
+
+    /// Returns whether its files have the sizes that the report records.
+    pub(super) fn is_unchanged(&self) -> bool {
+        self.changed.is_none()
     }
 
     /// Returns the error that ends a run of this identity: nothing is left to do, or only files that are made
@@ -35,6 +60,9 @@ impl CompleteRun {
     /// changes no computed result.
     pub(crate) fn end(&self, identity: &Identity, shapes_files_alone: fn(&str) -> bool) -> ResumeProblem {
         let path = self.report.clone();
+        if let Some(file) = &self.changed {
+            return ResumeProblem::ChangedOutput { report: path, file: file.clone() };
+        }
         let differences = identity.differences(&self.identity);
         if differences.is_empty() {
             ResumeProblem::Complete(path)
@@ -66,9 +94,10 @@ pub(super) fn lines(differences: &[IdentityDifference]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use virpack_seq::Hint;
+
+    use crate::files::PendingFile;
+    use crate::output::about;
 
     use super::*;
 
@@ -81,7 +110,9 @@ mod tests {
         let write = |identity: Option<&Identity>| {
             let mut facts = Map::new();
             describe(&mut facts, identity, &[file.clone(), report.clone()]);
-            fs::write(&report, Value::from(facts).to_string()).unwrap();
+            let mut written =
+                about::write_run(&report, &facts, &[PendingFile::whole(&file, b"").unwrap()]).unwrap();
+            written.publish().unwrap();
         };
         assert!(CompleteRun::read(&report).is_none());
         write(Some(&identity));
@@ -97,6 +128,10 @@ mod tests {
         let end = end(&identity);
         assert!(end.to_string().contains("length: 300 there, 500 here"), "{end}");
         assert!(end.hint().unwrap().contains("let it be replaced"), "{end:?}");
+        fs::write(&file, "torn").unwrap();
+        let changed = CompleteRun::read(&report).unwrap().end(&identity, |_| true);
+        let said = format!("{} has 4 bytes, and the run that", file.display());
+        assert!(changed.to_string().starts_with(&said), "{changed}");
         write(None);
         assert!(CompleteRun::read(&report).is_none());
     }

@@ -112,7 +112,8 @@ impl ResumeDir {
     fn sweep(&self) {
         let lock = self.folder.join(LOCK);
         let Ok(mut open) = guarded::open(&lock).and_then(guarded::one_name) else { return };
-        if CompleteRun::read(&self.report).is_none() || open.try_lock().is_err() {
+        let is_complete = CompleteRun::read(&self.report).is_some_and(|run| run.is_unchanged());
+        if !is_complete || open.try_lock().is_err() {
             return;
         }
         let process = guarded::process_in(&mut open).ok().flatten();

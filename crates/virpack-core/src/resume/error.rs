@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use virpack_seq::{Hint, shown_path};
 
 use super::SavedWork;
-use super::complete::lines;
+use super::complete::{ChangedFile, lines};
 use crate::error::{Error, opaque};
 use crate::identity::IdentityDifference;
 
@@ -25,6 +25,8 @@ pub enum ResumeErrorKind<'a> {
     AnotherRun,
     /// The output is complete: nothing is left to do.
     Complete,
+    /// The output was complete, and a file of it has another size now.
+    ChangedOutput,
     /// The output is complete, and another run's.
     AnotherOutput,
     /// The output is complete, of the same scores, and calls other records viral or has other files.
@@ -63,6 +65,7 @@ impl ResumeError {
             ResumeProblem::Unfinished(_) => ResumeErrorKind::Unfinished,
             ResumeProblem::AnotherRun(_) => ResumeErrorKind::AnotherRun,
             ResumeProblem::Complete(_) => ResumeErrorKind::Complete,
+            ResumeProblem::ChangedOutput { .. } => ResumeErrorKind::ChangedOutput,
             ResumeProblem::AnotherOutput(_) => ResumeErrorKind::AnotherOutput,
             ResumeProblem::OtherCalls(_) => ResumeErrorKind::OtherCalls,
             ResumeProblem::Manifest { .. } => ResumeErrorKind::Manifest,
@@ -85,6 +88,17 @@ pub(crate) enum ResumeProblem {
     /// The output is complete: nothing is left to do. The path is that of the report of the run that made it.
     #[error("the output is complete already: {} describes this run", shown_path(.0))]
     Complete(PathBuf),
+    /// The report describes a complete output, and a file of it has another size.
+    #[error(
+        "{} has {} bytes, and the run that {} describes has written {}",
+        shown_path(&file.path), file.bytes, shown_path(report), file.written
+    )]
+    ChangedOutput {
+        /// The report of the run.
+        report: PathBuf,
+        /// The file.
+        file: ChangedFile,
+    },
     /// The output is complete, and another run's.
     #[error(
         "{} describes another run, which is complete:\n  {}", shown_path(&.0.path), lines(&.0.differences)
@@ -135,7 +149,9 @@ impl Hint for ResumeProblem {
             ResumeProblem::AnotherRun(_) => {
                 "the same inputs, model and options resume it; a run that replaces it starts again"
             }
-            ResumeProblem::AnotherOutput(_) => "choose another name, or let it be replaced",
+            ResumeProblem::ChangedOutput { .. } | ResumeProblem::AnotherOutput(_) => {
+                "choose another name, or let it be replaced"
+            }
             ResumeProblem::OtherCalls(_) => "judge it again: nothing has to be computed for that",
             ResumeProblem::Folder(error) => return error.hint(),
             ResumeProblem::Manifest { .. } => {

@@ -21,6 +21,9 @@ pub(super) const ANY_EXPANSION: u64 = 100_000_000;
 /// letters, as tokens.
 const COPIES: u64 = 4;
 
+/// Bytes of a record that is read however little memory is free.
+const ANY_RECORD: u64 = 1_000_000;
+
 impl Default for ReadLimits {
     /// Records of 4 GB, headers of 64 MB, 500 bytes for each compressed one.
     fn default() -> Self {
@@ -50,18 +53,19 @@ impl ReadLimits {
     }
 
     /// Returns the default for that many bytes of free memory: records that do not fit are refused, before
-    /// the system ends the process.
+    /// the system ends the process. Records of a megabyte are read in any case.
     ///
     /// ```
     /// use virpack_seq::ReadLimits;
     ///
     /// assert_eq!(ReadLimits::fitting(Some(1_000_000_000)).record, 250_000_000);
+    /// assert_eq!(ReadLimits::fitting(Some(0)).record, 1_000_000);
     /// assert_eq!(ReadLimits::fitting(None), ReadLimits::default());
     /// ```
     #[must_use]
     pub fn fitting(free: Option<u64>) -> Self {
         let default = ReadLimits::default();
-        let fits = free.map_or(u64::MAX, |free| free / COPIES);
+        let fits = free.map_or(u64::MAX, |free| free / COPIES).max(ANY_RECORD);
         ReadLimits { record: default.record.min(fits), ..default }
     }
 

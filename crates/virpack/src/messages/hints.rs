@@ -214,7 +214,7 @@ fn of_resume(error: &ResumeError) -> Words<'_> {
         ResumeErrorKind::AnotherRun => {
             "with the same inputs, model and options --resume resumes it; --force without it starts again"
         }
-        ResumeErrorKind::AnotherOutput => REPLACE,
+        ResumeErrorKind::ChangedOutput | ResumeErrorKind::AnotherOutput => REPLACE,
         ResumeErrorKind::OtherCalls => "`virpack report` makes its files again, without computing",
         ResumeErrorKind::Manifest => "what is finished cannot be known without it: start again with --force",
         ResumeErrorKind::Version => "resume with the version that made them, or start again with --force",

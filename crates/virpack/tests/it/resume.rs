@@ -143,6 +143,14 @@ fn where_nothing_is_to_be_resumed_the_run_starts() {
     place.run(&again).succeeds(&["nothing to resume: starting from the beginning", "27 sequences, "]);
     // A script that starts it repeatedly is informed that the output is complete.
     place.run(&again).succeeds(&["the output is complete already: out/emb.npy.run.json describes this run"]);
+    // It is informed, too, that a file of the output has been damaged since.
+    let whole = std::fs::read(place.path("out/emb.npy")).unwrap();
+    place.write("out/emb.npy", "");
+    place.run(&again).is_refused(&[
+        "out/emb.npy has 0 bytes, and the run that out/emb.npy.run.json describes has written ",
+        "hint: choose another name, or replace it with --force",
+    ]);
+    place.write("out/emb.npy", whole);
     place.run(&[&again[..], &["--pool", "max"]].concat()).is_refused(&[
         "out/emb.npy.run.json describes another run, which is complete:",
         "pooling: mean there, max here",
