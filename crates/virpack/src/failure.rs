@@ -22,6 +22,9 @@ pub(crate) enum Failure {
     /// An option without effect.
     #[error("--window-overlap does nothing without windows")]
     OverlapWithoutWindows,
+    /// A comparison of one run.
+    #[error("--comparison compares the runs in several directories, and one is given")]
+    NothingToCompare,
     /// Parts without a plan.
     #[error("--part needs --plan")]
     PartWithoutPlan,

@@ -45,6 +45,33 @@ fn a_run_is_judged_again_and_compared() {
 }
 
 #[test]
+fn a_comparison_replaces_no_other_file() {
+    let place = Place::new();
+    place.write("g.fa", contigs());
+    place.write("mine.txt", "notes");
+    for directory in ["a", "b"] {
+        place.run(&["predict", "g.fa", "-o", directory]).succeeds(&[]);
+    }
+    let before = ["a", "b"].map(|directory| place.read(&format!("{directory}/run.json")));
+    let compare = |page: &str| place.run(&["report", "a", "b", "--strict", "--comparison", page]);
+    compare("g.fa").is_refused(&["g.fa is an input too", "hint: give the output another name"]);
+    let another = ["mine.txt exists and is not a page that compares runs", "hint: ", "--comparison"];
+    compare("mine.txt").is_refused(&another);
+    compare("b/sequences.tsv").is_refused(&["b/sequences.tsv is a file of the run in b", "--comparison"]);
+    compare("b/plots").is_refused(&["b/plots is a file of the run in b"]);
+    compare("a").is_refused(&["a is a directory, not a regular file"]);
+    compare("absent/page.html").is_refused(&["cannot write into absent: "]);
+    place.write("comparison.html", "mine");
+    place.run(&["report", "a", "b", "--strict"]).is_refused(&["comparison.html exists and is not a page"]);
+    let one = place.run(&["report", "a", "--strict", "--comparison", "page.html"]);
+    one.is_refused(&["--comparison compares the runs in several directories", "hint: leave it out"]);
+    assert_eq!(["a", "b"].map(|directory| place.read(&format!("{directory}/run.json"))), before);
+    assert_eq!((place.read("g.fa"), &*place.read("mine.txt")), (contigs(), "notes"));
+    compare("page.html").succeeds(&["2 runs compared: open page.html"]);
+    compare("page.html").succeeds(&["2 runs compared: open page.html"]);
+}
+
+#[test]
 fn the_reason_that_a_run_cannot_be_judged_again_is_reported() {
     let place = Place::new();
     place.write("in.fa", contigs());
