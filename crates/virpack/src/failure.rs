@@ -16,6 +16,14 @@ pub(crate) enum Failure {
         /// The command that resumes the run.
         command: String,
     },
+    /// An error whose usual hint names options that this command lacks.
+    #[error("{error}")]
+    Reworded {
+        /// The error.
+        error: Box<virpack_core::Error>,
+        /// What to do.
+        hint: String,
+    },
     /// A plot that could not be drawn.
     #[error(transparent)]
     Plot(#[from] crate::plot::PlotError),

@@ -279,7 +279,11 @@ pub(super) fn of_own(failure: &Failure) -> Option<&'static str> {
         Failure::BinaryToTerminal => {
             "send them to a program or a file (virpack embed ... -o - | program), or name a file with -o"
         }
-        Failure::Virpack(_) | Failure::Resumable { .. } | Failure::Plot(_) | Failure::Stdout(_) => {
+        Failure::Virpack(_)
+        | Failure::Resumable { .. }
+        | Failure::Reworded { .. }
+        | Failure::Plot(_)
+        | Failure::Stdout(_) => {
             return None;
         }
     })

@@ -56,6 +56,15 @@ impl Place {
 }
 
 #[test]
+fn the_precision_of_a_plan_is_changed_in_the_plan() {
+    let place = Place::new();
+    place.plan(&[PROTEINS, "--dtype", "f16"]).succeeds(&[]);
+    let made = place.make(&[]);
+    made.is_refused(&["not in float16", "hint: the plan sets the precision: make the plan again"]);
+    assert!(!made.stderr.contains("give --dtype"), "{made:#?}");
+}
+
+#[test]
 fn a_plan_that_is_joined_is_the_file_of_one_run() {
     let place = Place::new();
     let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
