@@ -23,7 +23,7 @@ pub(crate) struct Arguments {
     #[command(flatten, next_help_heading = "Output")]
     files: CallFileArguments,
 
-    /// Do not read the inputs again: viral.fna and proviruses.fna are removed where they would change
+    /// Do not read the inputs again: viral.fna and proviruses.fna are removed if they would change
     #[arg(long, help_heading = "Output")]
     no_fasta: bool,
 
