@@ -13,8 +13,8 @@ use crate::output::{OutputError, TextFile, check_apart, check_free, check_stdout
 /// The bytes of a page that hold its title.
 const HEAD: u64 = 4096;
 
-/// Checks that a page that compares runs can be written: on a disk, under a free name or that of an earlier such
-/// page.
+/// Checks that a page that compares runs can be written: on a disk, under a free name or that of an earlier
+/// such page.
 ///
 /// ```
 /// use virpack_core::report::check_comparison;

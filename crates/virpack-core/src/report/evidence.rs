@@ -135,7 +135,7 @@ impl EvidenceTables {
 /// Refuses a record whose id in another table is not that of `sequences.tsv`.
 fn same_id(row: &Table<6>, id: &str, table: &str) -> Result<(), ReportProblem> {
     let own = row.text(ID);
-    let problem = || format!("the id is {:?}, and {:?} in {table}", shown_id(own), shown_id(id));
+    let problem = || format!("the id is {} here and {} in {table}", shown_id(own), shown_id(id));
     if own == id { Ok(()) } else { Err(row.wrong(problem())) }
 }
 

@@ -48,8 +48,8 @@ impl Letters {
         Ok(Letters { records, record: Record::default(), inputs: run.inputs.clone(), expected })
     }
 
-    /// Reads the next record, which must be this one. Returns false if the inputs are those of the run: then the
-    /// facts have changed.
+    /// Reads the next record, which must be this one. Returns false if it is another and the inputs are those
+    /// of the run: then the facts have changed.
     ///
     /// # Errors
     ///

@@ -436,8 +436,8 @@ fn fill(record: &mut Record, format: Format, lines: &[u8]) -> Result<Comments, F
     })
 }
 
-/// Puts the odd FASTQ record that `text` begins with into `record`; gives its bytes, and whether its header is
-/// UTF-8.
+/// Puts the odd FASTQ record that `text` begins with into `record`; gives its bytes, and whether its header
+/// is UTF-8.
 fn fill_odd(record: &mut Record, text: &[u8], limit: u64) -> Result<(usize, bool), Fault> {
     match fastq::scan(text, true, &mut record.sequence) {
         ScanResult::Record { header, end } => {

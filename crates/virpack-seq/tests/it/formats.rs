@@ -342,7 +342,7 @@ fn a_file_compressed_twice_is_reported() {
         let said = foreign(compress(BAM));
         assert!(said.contains("compressed twice, by gzip inside"), "BAM inside {codec}: {said}");
     }
-    assert!(said.ends_with("hint: gzip -dc reads > unpacked; then name unpacked"), "{said}");
+    assert!(said.ends_with("hint: gzip -dc reads > unpacked; then name unpacked as the input"), "{said}");
 }
 
 #[test]

@@ -207,8 +207,8 @@ fn of_plan(failure: Failure) -> Failure {
     };
     match failure {
         Failure::Virpack(error) if is_dtype(&error) => {
-            let hint = "the plan sets the precision: make the plan again with another --dtype, or run on a device \
-                        that has this one (`virpack devices`)";
+            let hint = "the plan sets the precision: make the plan again with another --dtype, or run on a \
+                        device that has this one (`virpack devices`)";
             Failure::Reworded { error: Box::new(error), hint: hint.to_owned() }
         }
         other => other,

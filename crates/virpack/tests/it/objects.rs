@@ -152,13 +152,6 @@ fn what_keeps_an_object_from_being_read_is_one_line_with_a_hint() {
     place.run(&["predict", CONTIGS, "-o", "run"]).succeeds(&[]);
     let compare = ["report", "run", "run", "--comparison", "s3://b/page.html"];
     place.with_store(&server, &compare).is_refused(&on_disk);
-    // Frames are two files, which may be objects.
-    place.run(&["frames", CONTIGS, "-o", "frames"]).succeeds(&[]);
-    place.with_store(&server, &["frames", CONTIGS, "-o", "s3://b/frames"]).succeeds(&[]);
-    for ending in ["_nucleotide.fa", "_protein.faa"] {
-        let object = server.state().objects.get(&format!("/b/frames{ending}")).cloned();
-        assert_eq!(object, fs::read(place.path(&format!("frames{ending}"))).ok(), "{ending}");
-    }
     let keyed = ["embed", "--model", MODEL, PROTEINS, "-o", "s3://me:very-secret@b/x.npy"];
     place.with_store(&server, &keyed).is_refused(&["s3://b/x.npy is a URL that holds a key", "hint: "]);
     for option in [["--resume", "--quiet"], ["--shard", "1/2"]] {

@@ -55,7 +55,7 @@ fn a_table_that_was_edited_is_named_and_not_the_input() {
         place.run(&[&["report", "a", "--min-score", "0"], more].concat())
     };
     for more in [&[][..], &["--no-fasta"]] {
-        let said = "a/sequences.tsv, line 2: the id is \"NEWID\", and \"gene\" in chunks.tsv";
+        let said = "a/sequences.tsv, line 2: the id is NEWID here and gene in chunks.tsv";
         edited("\ngene\t", "\nNEWID\t", more).is_refused(&[said, "hint: the tables were changed"]);
     }
     for (from, to, line) in [("\tone\t", "\tONE\t", 2), ("\ntiny\t", "\nTINY\t", 4)] {
