@@ -31,7 +31,7 @@ pub(crate) use chunk::Status;
 pub(crate) use chunk::{ScoredChunk, ScoredFrame};
 pub use counts::{Counts, RecordCount};
 pub(crate) use files::CallFiles;
-pub(crate) use judged::{RecordFacts, judge};
+pub(crate) use judged::{JudgedRecord, RecordFacts, judge};
 pub use options::CallOptions;
 pub(crate) use scores::Scores;
 pub(crate) use scoring::RecordScoring;

@@ -27,7 +27,7 @@ mod tracks;
 
 use std::borrow::Cow;
 
-pub(crate) use compare::{ComparedRun, compare_page};
+pub(crate) use compare::{ComparedRun, compare_page, is_comparison};
 pub(crate) use embed_page::EmbedPageBuilder;
 pub(crate) use page::{Page, PageBuilder, PageOptions};
 pub(crate) use rates::Rates;

@@ -38,7 +38,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Map, Value};
 
 use crate::Error;
-use crate::calls::{CallOptions, CallSummary, CallTables, RecordFacts, judge};
+use crate::calls::{CallOptions, CallSummary, CallTables, JudgedRecord, RecordFacts, judge};
 use crate::files::StagedFiles;
 use crate::html::Summary;
 use crate::identity::Identity;
@@ -74,8 +74,11 @@ enum Sequences {
     Stay,
     /// They are written again.
     Read(Box<Letters>),
-    /// They belong to other calls, and are removed.
-    Go,
+    /// They are removed if one record has other sequences in them than before.
+    Go {
+        /// Whether there is such a record.
+        change: bool,
+    },
 }
 
 /// Judges a finished run again, and replaces all files that are derived from its scores. Nothing else
@@ -115,22 +118,28 @@ pub fn report(run: &FinishedRun, options: &ReportOptions) -> Result<ReportSummar
     let mut tables =
         CallTables::create(&run.directory, &run.inputs, &options.calls, &run.scoring, has_letters)?;
     while let Some((facts, chunks)) = evidence.next()? {
-        let letters = sequences.next(&facts)?;
-        tables.add(&judge(facts, chunks, &options.calls, &run.scoring), letters)?;
+        if !sequences.read(&facts)? {
+            return Err(evidence.not_of_input().into());
+        }
+        let record = judge(facts, chunks, &options.calls, &run.scoring);
+        tables.add(&record, sequences.letters())?;
+        sequences.compare(run, &record);
     }
     let mut names = tables.names();
     names.extend([files.frames.clone(), files.run_json.clone()]);
     let letters = files.calls.letters().map(Path::to_path_buf);
     let stale = match sequences {
         Sequences::Read(letters) => {
-            letters.finish()?;
+            if !letters.finish()? {
+                return Err(evidence.lacks_rows().into());
+            }
             None
         }
-        Sequences::Stay => {
+        Sequences::Stay | Sequences::Go { change: false } => {
             names.extend(letters);
             None
         }
-        Sequences::Go => Some(letters),
+        Sequences::Go { change: true } => Some(letters),
     };
     names.sort();
     let calls = tables.summary();
@@ -180,16 +189,33 @@ impl Sequences {
             return Ok(Sequences::Stay);
         }
         if !options.sequences {
-            return Ok(Sequences::Go);
+            return Ok(Sequences::Go { change: is_torn || !are_there });
         }
         Ok(Sequences::Read(Box::new(Letters::open(run, options.limits)?)))
     }
 
-    /// Returns the letters of the next record, if they are needed.
-    fn next(&mut self, facts: &RecordFacts) -> Result<&[u8], Error> {
+    /// Reads the letters of the next record, if they are needed. Returns false if the inputs are those of the
+    /// run and have another record there.
+    fn read(&mut self, facts: &RecordFacts) -> Result<bool, Error> {
         match self {
-            Sequences::Read(letters) => letters.next(facts),
-            Sequences::Stay | Sequences::Go => Ok(&[]),
+            Sequences::Read(letters) => letters.read(facts),
+            Sequences::Stay | Sequences::Go { .. } => Ok(true),
+        }
+    }
+
+    /// Returns the letters of the record, if they are needed.
+    fn letters(&self) -> &[u8] {
+        match self {
+            Sequences::Read(letters) => letters.letters(),
+            Sequences::Stay | Sequences::Go { .. } => &[],
+        }
+    }
+
+    /// Notes whether a record has the same sequences in the files as by the calls of the run.
+    fn compare(&mut self, run: &FinishedRun, record: &JudgedRecord) {
+        if let Sequences::Go { change: change @ false } = self {
+            let JudgedRecord { facts, chunks, .. } = record.clone();
+            *change = !judge(facts, chunks, &run.calls(), &run.scoring).has_sequences_of(record);
         }
     }
 }

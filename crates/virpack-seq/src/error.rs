@@ -107,7 +107,7 @@ pub enum SeqError {
     // --- lengths and the loader: length_policy.rs, loader.rs ---
     /// A record over the maximum length, under the policy that makes such records errors.
     #[error(
-        "{}:{line}: record {}: {length} residues exceed the maximum length of {max_length}",
+        "{}:{line}: record {}: {length} {unit} exceed the maximum length of {max_length}",
         shown_path(path),
         shown_id(id)
     )]
@@ -118,10 +118,12 @@ pub enum SeqError {
         line: u64,
         /// The first word of its header.
         id: Arc<str>,
-        /// Residues in the record.
+        /// Residues (or bases) in the record.
         length: u64,
-        /// The maximum length in residues.
+        /// The maximum length, in the same unit.
         max_length: usize,
+        /// The unit: `residues` or `bases`.
+        unit: &'static str,
     },
     /// Windows whose overlap is so large that a residue would be in more than two of them.
     #[error("windows cannot overlap by {overlap} residues")]

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::alphabet::Alphabet;
 use crate::batch::{SequenceIndex, Window};
 use crate::error::SeqError;
 use crate::input::Input;
@@ -139,6 +140,10 @@ impl LengthPolicy {
                         id: record.id.clone(),
                         length,
                         max_length: self.max_length,
+                        unit: match tokenizer.alphabet() {
+                            Some(Alphabet::Nucleotides) => "bases",
+                            _ => "residues",
+                        },
                     });
                 }
             }

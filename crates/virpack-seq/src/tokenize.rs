@@ -108,9 +108,9 @@ impl<T: Tokenizer + ?Sized> Tokenizer for Arc<T> {
 pub struct TokenCounts {
     /// Tokens between the start and the end token.
     pub residues: usize,
-    /// How many of these are letters outside the alphabet, without gap characters.
+    /// How many letters are outside the alphabet, without gap characters.
     pub unknown: u32,
-    /// How many of these are gap characters, `-` and `.`, whether or not the alphabet contains them: no
+    /// How many letters are gap characters, `-` and `.`, whether or not the alphabet contains them: no
     /// model was trained on aligned sequences.
     pub gaps: u32,
 }

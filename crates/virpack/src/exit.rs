@@ -30,7 +30,7 @@ pub(crate) fn report(failure: &Failure, log: LogFormat) -> u8 {
     }
     let error = match failure {
         Failure::Virpack(error) => Some(error),
-        Failure::Resumable { error, .. } => Some(&**error),
+        Failure::Resumable { error, .. } | Failure::Reworded { error, .. } => Some(&**error),
         _ => None,
     };
     let code = match error {

@@ -16,12 +16,23 @@ pub(crate) enum Failure {
         /// The command that resumes the run.
         command: String,
     },
+    /// An error whose usual hint names options that this command lacks.
+    #[error("{error}")]
+    Reworded {
+        /// The error.
+        error: Box<virpack_core::Error>,
+        /// What to do.
+        hint: String,
+    },
     /// A plot that could not be drawn.
     #[error(transparent)]
     Plot(#[from] crate::plot::PlotError),
     /// An option without effect.
     #[error("--window-overlap does nothing without windows")]
     OverlapWithoutWindows,
+    /// A comparison of one run.
+    #[error("--comparison compares the runs in several directories, and one is given")]
+    NothingToCompare,
     /// Parts without a plan.
     #[error("--part needs --plan")]
     PartWithoutPlan,

@@ -100,6 +100,7 @@ pub(crate) fn of_failure(failure: &Failure) -> Message {
     match failure {
         Failure::Virpack(error) => of(error),
         Failure::Resumable { error, command } => of(error).hint(format!("resume with: {command}")),
+        Failure::Reworded { error, hint } => Message { hints: vec![hint.clone()], ..of(error) },
         Failure::Plot(error) => of_plot(error),
         own => Message::new(own.to_string(), hints::of_own(own)),
     }

@@ -1,12 +1,13 @@
 //! Messages about options that a command does not accept.
 
-use crate::exit::USER;
+use crate::exit::{self, USER};
 use crate::log::LogFormat;
 use crate::messages::Message;
 use crate::values::WrongValue;
 use clap::error::ContextKind;
 use std::error::Error;
 use std::ffi::{OsStr, OsString};
+use std::io::Write;
 
 /// Lets every option take a number below 0, so that the option's own parser reports what it may be. clap
 /// would take `-1` for an option, and advise to pass it as an input.
@@ -21,14 +22,15 @@ pub(crate) fn taking_negative_numbers(command: clap::Command) -> clap::Command {
 
 /// Reports what clap found, in the format that the command line requests, and returns the exit code.
 pub(crate) fn report(error: &clap::Error, arguments: &[OsString]) -> u8 {
+    let log = if asks_for_json(arguments) { LogFormat::Json } else { LogFormat::Text };
     // Help and the version go to stdout and are not failures.
     if !error.use_stderr() {
-        let _ = error.print();
-        return 0;
+        let printed = error.print().and_then(|()| std::io::stdout().flush());
+        return printed.map_or_else(|error| exit::report(&error.into(), log), |()| 0);
     }
-    match asks_for_json(arguments) {
-        true => LogFormat::Json.error(message(error), USER),
-        false => drop(error.print()),
+    match log {
+        LogFormat::Json => log.error(message(error), USER),
+        LogFormat::Text => drop(error.print()),
     }
     USER
 }

@@ -113,6 +113,14 @@ impl JudgedRecord {
         &self.chunks[first..behind]
     }
 
+    /// Returns whether the files of sequences have the same of it as of `other`, the same record by other
+    /// calls.
+    pub(crate) fn has_sequences_of(&self, other: &JudgedRecord) -> bool {
+        let is_viral = |record: &JudgedRecord| record.call == Some(Call::Viral);
+        let [own, others] = [self, other].map(|record| record.proviruses().map(|region| &region.bases));
+        is_viral(self) == is_viral(other) && own.eq(others)
+    }
+
     /// Iterates over its candidate proviruses, the highest score first.
     pub(super) fn proviruses(&self) -> impl Iterator<Item = &Region> {
         self.regions.iter().filter(|region| region.kind == RegionKind::Provirus)

@@ -55,6 +55,11 @@ pub(crate) fn compare_page(version: &str, runs: &[ComparedRun<'_>]) -> Result<St
     render("compare.html", Data::NoScript, context)
 }
 
+/// Returns whether a page is one that [`compare_page`] has made, by its title.
+pub(crate) fn is_comparison(head: &str) -> bool {
+    head.contains(" runs: virpack comparison</title>")
+}
+
 fn texts<T: Into<Value>>(set: BTreeSet<T>) -> Vec<Value> {
     set.into_iter().map(Into::into).collect()
 }

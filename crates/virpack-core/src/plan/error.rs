@@ -214,6 +214,12 @@ pub(crate) enum PlanProblem {
         /// The manifest.
         path: PathBuf,
     },
+    /// An output that would replace a file of the plan.
+    #[error("{} is a file of the plan", shown_path(path))]
+    OwnFile {
+        /// The output.
+        path: PathBuf,
+    },
     /// A type of values that the parts cannot give any more.
     #[error("the parts hold float16, and {asked} was asked for")]
     Narrow {
@@ -257,6 +263,7 @@ impl Hint for PlanProblem {
             PlanProblem::OtherManifest { .. } => {
                 "remove it if the parts that are here are those that you want".into()
             }
+            PlanProblem::OwnFile { .. } => "give the output another name".into(),
             PlanProblem::Narrow { .. } => "leave the type out, or plan with float32".into(),
         })
     }

@@ -23,6 +23,9 @@ pub(super) fn check(plan: &Plan, path: &Path, options: &CommitOptions) -> Result
     if parts == OutputDtype::F16 && dtype != parts {
         return Err(PlanProblem::Narrow { asked: dtype.to_string() }.into());
     }
+    if plan.has_file(path) {
+        return Err(PlanProblem::OwnFile { path: path.to_path_buf() }.into());
+    }
     let layout = OutputOptions { force: options.force, format: options.format, dtype, ..plan.layout()? };
     let own = plan.parts().iter().map(|part| Input::Path(plan.part_path(part.number)));
     let inputs: Vec<Input> = plan.inputs().into_iter().chain(own).collect();

@@ -18,6 +18,7 @@ use super::part_report::{PartReport, ScoredCounts};
 use super::score_rows::{RecordScores, ScoreRows};
 use super::{Plan, PlanProblem};
 use crate::Error;
+use crate::output::is_stdout;
 use crate::predict::{JoinedFacts, JoinedTables, PredictOptions, PredictSummary};
 
 /// Checks that the requested tables can be written, and returns the options of the run that would have
@@ -28,12 +29,14 @@ pub(super) fn check(plan: &Plan, output: &Path, options: &CommitOptions) -> Resu
     if let Some((option, _)) = unused.into_iter().find(|(_, is_given)| *is_given) {
         return Err(PlanProblem::Option { option, planned: plan.command() }.into());
     }
+    // What a plan has for a directory does not concern standard output.
+    let planned = if is_stdout(output) { None } else { judges.compat };
     let named = plan.facts.inputs.iter().map(|input| Input::from(&*input.name)).collect();
     let run = judges
         .options(named, Names::AsGiven, output)
         .limits(options.limits)
         .unique_ids(options.unique_ids)
-        .calls(options.calls.compat(options.calls.compat.or(judges.compat)))
+        .calls(options.calls.compat(options.calls.compat.or(planned)))
         .command(options.command.clone())
         .force(options.force);
     run.check_joined(&plan.inputs())?;

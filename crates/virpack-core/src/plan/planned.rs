@@ -1,5 +1,6 @@
 //! An existing plan: its files, its parts, and who may make them.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
@@ -14,7 +15,7 @@ use super::judges::{Names, PlannedJudges};
 use super::{PlanProblem, beside};
 use crate::Error;
 use crate::embedder::{Embedder, EmbedderOptions, for_model};
-use crate::files::{FileProblem, NewDirectory, PendingFile, place};
+use crate::files::{FileProblem, NewDirectory, PendingFile, directory_of, place};
 use crate::options::ModelSource;
 use crate::output::about;
 use crate::predict::{PredictOptions, Predictor};
@@ -380,6 +381,17 @@ impl Plan {
     /// Returns the directory of the reports.
     pub(super) fn reports(&self) -> PathBuf {
         place::join(&self.directory, REPORTS)
+    }
+
+    /// Returns whether a path is that of a file of the plan, which may not exist yet.
+    pub(super) fn has_file(&self, path: &Path) -> bool {
+        let resolved = |directory: &Path| match place::url_of(directory) {
+            Some(url) => PathBuf::from(url.shown()),
+            None => directory.canonicalize().unwrap_or_else(|_| directory.to_path_buf()),
+        };
+        let is_named = path.file_name().and_then(OsStr::to_str).is_some_and(is_own);
+        let directory = resolved(&directory_of(path));
+        is_named && [&self.directory, &self.reports()].into_iter().any(|own| resolved(own) == directory)
     }
 
     pub(super) fn manifest_path(&self) -> PathBuf {

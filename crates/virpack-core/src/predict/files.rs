@@ -25,7 +25,7 @@ impl Files {
     }
 
     /// Returns all files, without the directory of plots.
-    pub(super) fn all(&self) -> impl Iterator<Item = &Path> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Path> {
         [&*self.frames, &*self.run_json].into_iter().chain(self.calls.all())
     }
 }

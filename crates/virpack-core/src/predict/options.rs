@@ -250,6 +250,7 @@ impl PredictOptions {
             _ if resumes => ("resume", "nothing is kept of a run to standard output"),
             Some(_) => ("plot", "plots are files"),
             None if self.calls.contigs.is_some() => ("contigs", "contigs.tsv is a file"),
+            None if self.calls.compat.is_some() => ("compat", "VirNucPro's tables are files"),
             None => return Ok(check_stdout_apart(&self.inputs)?),
         };
         Err(OutputProblem::NotToStdout { option, reason }.into())

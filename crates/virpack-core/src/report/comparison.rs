@@ -1,27 +1,65 @@
 //! A page that compares finished runs.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
-use super::{FinishedRun, ReportSummary};
+use super::{FinishedRun, ReportProblem, ReportSummary};
 use crate::Error;
-use crate::files::{FileProblem, PendingFile};
-use crate::html::{ComparedRun, compare_page};
-use crate::output::{OutputError, TextFile};
+use crate::files::{FileProblem, PendingFile, absent};
+use crate::html::{ComparedRun, compare_page, is_comparison};
+use crate::output::{OutputError, TextFile, check_apart, check_free, check_stdout_apart, is_stdout};
 
-/// Checks that a page that compares runs is on a disk, as the directories are that its links lead to.
+/// The bytes of a page that hold its title.
+const HEAD: u64 = 4096;
+
+/// Checks that a page that compares runs can be written: on a disk, under a free name or that of an earlier
+/// such page.
 ///
 /// ```
 /// use virpack_core::report::check_comparison;
 ///
-/// assert!(check_comparison("compare.html".as_ref()).is_ok());
-/// assert!(check_comparison("s3://bucket/compare.html".as_ref()).is_err());
+/// # let folder = tempfile::tempdir()?;
+/// let page = folder.path().join("compare.html");
+/// assert!(check_comparison(&page, []).is_ok());
+/// std::fs::write(&page, "another file")?;
+/// assert!(check_comparison(&page, []).is_err());
+/// assert!(check_comparison("s3://bucket/compare.html".as_ref(), []).is_err());
+/// # Ok::<(), std::io::Error>(())
 /// ```
 ///
 /// # Errors
 ///
-/// For the URL of a store.
-pub fn check_comparison(page: &Path) -> Result<(), Error> {
-    Ok(FileProblem::refuse_url(page).map_err(OutputError::from)?)
+/// For the URL of a store, for an input or a file of the runs, for another file of that name, and if the
+/// directory cannot be written to.
+pub fn check_comparison<'a>(
+    page: &Path,
+    runs: impl IntoIterator<Item = &'a FinishedRun>,
+) -> Result<(), Error> {
+    FileProblem::refuse_url(page).map_err(OutputError::from)?;
+    let runs: Vec<_> = runs.into_iter().collect();
+    let inputs: Vec<_> = runs.iter().flat_map(|run| run.inputs.iter().cloned()).collect();
+    if is_stdout(page) {
+        return Ok(check_stdout_apart(&inputs)?);
+    }
+    check_apart([page], &inputs)?;
+    check_free(page, true)?;
+    let path = page.to_path_buf();
+    if let Some(run) = runs.iter().find(|run| run.has_file(page)) {
+        return Err(ReportProblem::PageOfRun { page: path, directory: run.directory.clone() }.into());
+    }
+    if absent(page).is_err() && !is_page(page) {
+        return Err(ReportProblem::NoPage { page: path }.into());
+    }
+    PendingFile::create(page).map_err(OutputError::from)?;
+    Ok(())
+}
+
+/// Returns whether a file is a page that compares runs.
+fn is_page(file: &Path) -> bool {
+    let mut head = Vec::new();
+    let read = File::open(file).and_then(|file| file.take(HEAD).read_to_end(&mut head));
+    read.is_ok() && is_comparison(&String::from_utf8_lossy(&head))
 }
 
 /// Writes a page that compares runs, with links to their reports. It replaces an older page.
@@ -50,7 +88,7 @@ pub fn check_comparison(page: &Path) -> Result<(), Error> {
 ///
 /// As [`check_comparison`], and if the page cannot be written.
 pub fn compare(page: &Path, runs: &[(FinishedRun, ReportSummary)]) -> Result<(), Error> {
-    check_comparison(page)?;
+    check_comparison(page, runs.iter().map(|(run, _)| run))?;
     let shown: Vec<_> = runs
         .iter()
         .map(|(run, _)| (run.directory.display().to_string(), link(page, &run.directory)))

@@ -18,6 +18,12 @@ impl ReportError {
     pub fn is_input(&self) -> bool {
         matches!(self.0, ReportProblem::Input { .. })
     }
+
+    /// Returns whether a page that compares runs would replace another file.
+    #[must_use]
+    pub fn is_page(&self) -> bool {
+        matches!(self.0, ReportProblem::PageOfRun { .. } | ReportProblem::NoPage { .. })
+    }
 }
 
 /// The problem, with the facts that are needed to correct it.
@@ -47,6 +53,20 @@ pub(crate) enum ReportProblem {
         /// The problem.
         problem: String,
     },
+    /// A page that would replace a file of a run that it compares.
+    #[error("{} is a file of the run in {}", shown_path(page), shown_path(directory))]
+    PageOfRun {
+        /// The page.
+        page: PathBuf,
+        /// The run's directory.
+        directory: PathBuf,
+    },
+    /// A page that would replace another file.
+    #[error("{} exists and is not a page that compares runs", shown_path(page))]
+    NoPage {
+        /// The page.
+        page: PathBuf,
+    },
     /// An input that differs from the one that the run read.
     #[error("the files of sequences are made out of the inputs, and {input} {problem}")]
     Input {
@@ -62,6 +82,7 @@ impl Hint for ReportProblem {
         Some(Cow::Borrowed(match self {
             ReportProblem::NoRun { .. } => "name a directory that a run of `predict` has completed",
             ReportProblem::Table { .. } => "the tables were changed after the run: run `predict` again",
+            ReportProblem::PageOfRun { .. } | ReportProblem::NoPage { .. } => "give the page another name",
             ReportProblem::Input { .. } => {
                 "put the input back, in the directory that the run was started in, or leave out the files of \
                  sequences"

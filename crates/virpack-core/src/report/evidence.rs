@@ -1,6 +1,6 @@
 //! Reads the scores of a finished run from its tables, record by record.
 
-use virpack_seq::{Frame, Input};
+use virpack_seq::{Frame, Input, shown_id};
 
 use super::ReportProblem;
 use super::table::Table;
@@ -24,14 +24,16 @@ const OTHER: usize = 4;
 const CHUNK_STATUS: usize = 6;
 const CHUNK_RECORD: usize = 7;
 const FRAME_RECORD: usize = 6;
+const CHUNK_ID: usize = 8;
+const FRAME_ID: usize = 7;
 
 /// The tables of a finished run, which are read in parallel.
 pub(super) struct EvidenceTables {
     /// The names of the inputs, if there are several.
     sources: Vec<String>,
     sequences: Table<6>,
-    chunks: Table<8>,
-    frames: Table<7>,
+    chunks: Table<9>,
+    frames: Table<8>,
     /// The number of records so far.
     records: u64,
 }
@@ -49,14 +51,34 @@ impl EvidenceTables {
             )?,
             chunks: Table::open(
                 &files.calls.chunks,
-                ["chunk", "start", "end", "frames", "max_score_other", "max_score_virus", "status", "record"],
+                [
+                    "chunk",
+                    "start",
+                    "end",
+                    "frames",
+                    "max_score_other",
+                    "max_score_virus",
+                    "status",
+                    "record",
+                    "sequence_id",
+                ],
             )?,
             frames: Table::open(
                 &files.frames,
-                ["chunk", "start", "end", "frame", "score_other", "score_virus", "record"],
+                ["chunk", "start", "end", "frame", "score_other", "score_virus", "record", "sequence_id"],
             )?,
             records: 0,
         })
+    }
+
+    /// Returns the error of a record that differs from that of the inputs, which are those of the run.
+    pub(super) fn not_of_input(&self) -> ReportProblem {
+        self.sequences.wrong("the id, the description or the length is not that of the input".to_owned())
+    }
+
+    /// Returns the error of rows that are missing, because the inputs have more records.
+    pub(super) fn lacks_rows(&self) -> ReportProblem {
+        self.sequences.wrong("rows are missing at the end".to_owned())
     }
 
     /// Returns the next record and its chunks; None after the last one.
@@ -87,6 +109,7 @@ impl EvidenceTables {
         row.expect_next()?;
         row.expect(CHUNK_RECORD, record)?;
         row.expect(CHUNK, number)?;
+        same_id(&self.sequences, row.text(CHUNK_ID), "chunks.tsv")?;
         let bases = row.number::<usize>(START)?.wrapping_sub(1)..row.number(END)?;
         if bases.start > bases.end {
             return Err(row.wrong("the chunk ends before it starts".to_owned()));
@@ -94,7 +117,8 @@ impl EvidenceTables {
         let count: u64 = row.number(FRAMES)?;
         let by_nucleotides = row.text(CHUNK_STATUS) == Status::ClassifiedNucleotide.as_str();
         let whole = by_nucleotides.then(|| row.scores(OTHER)).transpose()?;
-        let frames = (0..count).map(|_| frame(&mut self.frames, record, number)).collect::<Result<_, _>>()?;
+        let frame = |_| frame(&mut self.frames, &self.sequences, record, number);
+        let frames = (0..count).map(frame).collect::<Result<_, _>>()?;
         let chunk = ScoredChunk { bases, frames, whole };
         let fits = match chunk.highest() {
             None => self.chunks.text(OTHER) == "NA",
@@ -108,6 +132,13 @@ impl EvidenceTables {
     }
 }
 
+/// Refuses a record whose id in another table is not that of `sequences.tsv`.
+fn same_id(row: &Table<6>, id: &str, table: &str) -> Result<(), ReportProblem> {
+    let own = row.text(ID);
+    let problem = || format!("the id is {} here and {} in {table}", shown_id(own), shown_id(id));
+    if own == id { Ok(()) } else { Err(row.wrong(problem())) }
+}
+
 /// Returns the number of the input in a row of `sequences.tsv`; 0 if there is one input.
 fn source(row: &Table<6>, sources: &[String]) -> Result<u32, ReportProblem> {
     if sources.is_empty() {
@@ -119,10 +150,16 @@ fn source(row: &Table<6>, sources: &[String]) -> Result<u32, ReportProblem> {
 }
 
 /// Returns the next frame, which must belong to this chunk of this record.
-fn frame(row: &mut Table<7>, record: u64, chunk: u64) -> Result<ScoredFrame, ReportProblem> {
+fn frame(
+    row: &mut Table<8>,
+    sequences: &Table<6>,
+    record: u64,
+    chunk: u64,
+) -> Result<ScoredFrame, ReportProblem> {
     row.expect_next()?;
     row.expect(FRAME_RECORD, record)?;
     row.expect(CHUNK, chunk)?;
+    same_id(sequences, row.text(FRAME_ID), "frames.tsv")?;
     let frame = Frame::ALL.into_iter().find(|frame| frame.as_str() == row.text(FRAME));
     let frame = frame.ok_or_else(|| row.wrong(format!("{:?} is no reading frame", row.text(FRAME))))?;
     let codons = row.number::<usize>(START)?.wrapping_sub(1)..row.number(END)?;

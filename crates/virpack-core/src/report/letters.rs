@@ -48,21 +48,38 @@ impl Letters {
         Ok(Letters { records, record: Record::default(), inputs: run.inputs.clone(), expected })
     }
 
-    /// Returns the letters of the next record, which must be this one.
-    pub(super) fn next(&mut self, facts: &RecordFacts) -> Result<&[u8], Error> {
+    /// Reads the next record, which must be this one. Returns false if it is another and the inputs are those
+    /// of the run: then the facts have changed.
+    ///
+    /// # Errors
+    ///
+    /// For an input that has changed, and if it cannot be read.
+    pub(super) fn read(&mut self, facts: &RecordFacts) -> Result<bool, Error> {
         let is_there = self.records.read(&mut self.record)?;
-        let Record { id, sequence, .. } = &self.record;
-        if !is_there || escaped(id) != *facts.id || sequence.len() != facts.length {
-            return Err(self.changed(facts.source as usize).into());
+        let Record { id, description, sequence, .. } = &self.record;
+        let is_same = escaped(id) == *facts.id && escaped(description) == facts.description;
+        if is_there && is_same && sequence.len() == facts.length {
+            return Ok(true);
         }
-        Ok(sequence)
+        self.check_inputs()?;
+        Ok(false)
     }
 
-    /// Checks that the inputs were read to their end, and are those of the run.
-    pub(super) fn finish(mut self) -> Result<(), Error> {
-        if self.records.read(&mut self.record)? {
-            return Err(self.changed(self.record.source as usize).into());
-        }
+    /// Returns the letters of the record that was read.
+    pub(super) fn letters(&self) -> &[u8] {
+        &self.record.sequence
+    }
+
+    /// Checks that the inputs are those of the run. Returns whether all of their records were read.
+    pub(super) fn finish(mut self) -> Result<bool, Error> {
+        let has_more = self.records.read(&mut self.record)?;
+        self.check_inputs()?;
+        Ok(!has_more)
+    }
+
+    /// Reads the inputs to their end, and checks that they are those of the run.
+    fn check_inputs(&mut self) -> Result<(), Error> {
+        while self.records.read(&mut self.record)? {}
         let read = self.records.progress().checksums();
         for (i, (bytes, sum)) in self.expected.iter().enumerate() {
             let own = read.iter().find(|own| own.source as usize == i);

@@ -9,6 +9,7 @@ use virpack_seq::{Input, read_small};
 use super::ReportProblem;
 use crate::Error;
 use crate::calls::{CallFiles, CallOptions, Compat, RecordScoring};
+use crate::files::directory_of;
 use crate::identity::Identity;
 use crate::output::is_stdout;
 use crate::predict::Files;
@@ -129,6 +130,14 @@ impl FinishedRun {
     #[must_use]
     pub fn has_plots(&self) -> bool {
         self.has_plots
+    }
+
+    /// Returns whether a path is that of a file that a run writes into this directory.
+    pub(super) fn has_file(&self, path: &Path) -> bool {
+        let files = Files::in_directory(&self.directory);
+        let is_here = || Some(directory_of(path).canonicalize().ok()? == self.directory.canonicalize().ok()?);
+        let is_named = |file: &Path| file.file_name() == path.file_name();
+        (files.all().any(is_named) || is_named(&files.calls.plots)) && is_here().unwrap_or(false)
     }
 
     /// Returns whether it numbered duplicate ids.

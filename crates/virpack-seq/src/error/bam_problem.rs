@@ -12,7 +12,7 @@ pub enum BamProblem {
     Lengths,
     /// Another BAM file follows the first.
     SecondHeader,
-    /// A name with control characters.
+    /// A name with control characters, or that is not UTF-8.
     Name,
     /// Bases that are given only as equal to the reference.
     SameAsReference,
@@ -39,7 +39,7 @@ impl fmt::Display for BamProblem {
             BamProblem::Header => "the lengths in the header contradict each other",
             BamProblem::Lengths => "its lengths contradict each other",
             BamProblem::SecondHeader => "the header of another BAM file begins here",
-            BamProblem::Name => "its name holds control characters",
+            BamProblem::Name => "its name holds control characters, or is not UTF-8",
             BamProblem::SameAsReference => {
                 "it has `=` for bases, which are those of a reference that is not here"
             }

@@ -186,7 +186,7 @@ fn fill(record: &mut Record, parsed: &RecordRef<'_>, flags: u16) -> Result<(), B
     if name.iter().any(|byte| *byte < b' ') {
         return Err(BamProblem::Name);
     }
-    let mut header = String::from_utf8_lossy(name).into_owned();
+    let mut header = std::str::from_utf8(name).map_err(|_| BamProblem::Name)?.to_owned();
     match flags & (flag::FIRST | flag::LAST) {
         flag::FIRST => header.push_str("/1"),
         flag::LAST => header.push_str("/2"),

@@ -342,9 +342,6 @@ impl Cutter {
         }
         let path = self.input.path().into();
         let line = &self.text[..memchr(b'\n', &self.text).unwrap_or(self.text.len()).min(SHOWN)];
-        if line.iter().any(|&b| b < b' ' && !b.is_ascii_whitespace()) {
-            return InputError::Binary { path, line: self.line, record: 1 };
-        }
         let found = String::from_utf8_lossy(line).trim_end().to_owned();
         InputError::NotSequences { path, line: self.line, found }
     }

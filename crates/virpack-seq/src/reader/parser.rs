@@ -1,6 +1,7 @@
 //! Parses blocks of complete records, by needletail.
 
 use std::borrow::Cow;
+use std::fmt::Write;
 use std::io::Cursor;
 use std::sync::Arc;
 
@@ -229,21 +230,22 @@ impl Parser {
             Some(BlockReader::Odd { text, at, line }) => {
                 record.line = *line;
                 self.offset = self.block_offset + *at as u64;
-                fill_odd(record, &text[*at..], limit).map(|end| {
+                fill_odd(record, &text[*at..], limit).map(|(end, is_utf8)| {
                     *line += memchr_iter(b'\n', &text[*at..*at + end]).count() as u64;
                     *at += end;
-                    Some(Comments::default())
+                    Some((Comments::default(), is_utf8))
                 })
             }
             Some(BlockReader::Bam(reads)) => match reads.read(record) {
-                Ok(true) => Ok(Some(Comments::default())),
+                Ok(true) => Ok(Some((Comments::default(), true))),
                 Ok(false) => Ok(None),
                 Err(problem) => Err(Fault::Bam(problem)),
             },
             Some(BlockReader::Memory(records)) => match records.read(record) {
                 // Of letters in memory the place is the record's number.
                 Some(letters) => {
-                    fill(record, Format::Fasta, &letters).map(Some).map_err(Fault::in_first_line)
+                    let comments = fill(record, Format::Fasta, &letters);
+                    comments.map(|comments| Some((comments, true))).map_err(Fault::in_first_line)
                 }
                 None => Ok(None),
             },
@@ -253,7 +255,7 @@ impl Parser {
                     self.offset = self.block_offset + parsed.position().byte();
                     let format = self.format;
                     fill_header(record, parsed.id(), limit)
-                        .and_then(|()| fill(record, format, parsed.raw_seq()))
+                        .and_then(|is_utf8| Ok((fill(record, format, parsed.raw_seq())?, is_utf8)))
                         .map(Some)
                 }
                 // Blocks are cut so that this cannot be.
@@ -266,11 +268,15 @@ impl Parser {
                 self.end();
                 return Ok(false);
             }
-            Ok(Some(comments)) if comments.lines > 0 => {
-                let line = record.line + 1 + comments.first;
-                self.remarks.push((self.source, Remark::Comments { line, lines: comments.lines }));
+            Ok(Some((comments, is_utf8))) => {
+                if comments.lines > 0 {
+                    let line = record.line + 1 + comments.first;
+                    self.remarks.push((self.source, Remark::Comments { line, lines: comments.lines }));
+                }
+                if !is_utf8 {
+                    self.remarks.push((self.source, Remark::NotUtf8 { line: record.line, headers: 1 }));
+                }
             }
-            Ok(Some(_)) => {}
             Err(fault) => {
                 self.reader = None;
                 self.failed = true;
@@ -385,8 +391,9 @@ impl Fault {
     }
 }
 
-/// Puts a header of at most `limit` bytes, without its first byte, into `record`.
-fn fill_header(record: &mut Record, header: &[u8], limit: u64) -> Result<(), Fault> {
+/// Puts a header of at most `limit` bytes, without its first byte, into `record`, and returns whether it is
+/// UTF-8.
+fn fill_header(record: &mut Record, header: &[u8], limit: u64) -> Result<bool, Fault> {
     let header = header.strip_suffix(b"\r").unwrap_or(header);
     if header.len() as u64 > limit {
         return Err(Fault::Header);
@@ -397,15 +404,16 @@ fn fill_header(record: &mut Record, header: &[u8], limit: u64) -> Result<(), Fau
     record.id = id.into();
     record.description.clear();
     record.description.push_str(description.trim_ascii_start());
+    let is_utf8 = matches!(text, Cow::Borrowed(_));
     if memchr2(b'\r', 0, header).is_none() {
-        return Ok(());
+        return Ok(is_utf8);
     }
     // Records that end their lines with carriage returns alone are in what looks like a header.
     let hides_a_line = |line: &[u8]| line.starts_with(b">") || looks_like_sequence(line.trim_ascii());
     match header.contains(&0) {
         true => Err(Fault::Binary),
         false if header.split(|&b| b == b'\r').skip(1).any(hides_a_line) => Err(Fault::Returns),
-        false => Ok(()),
+        false => Ok(is_utf8),
     }
 }
 
@@ -428,10 +436,13 @@ fn fill(record: &mut Record, format: Format, lines: &[u8]) -> Result<Comments, F
     })
 }
 
-/// Puts the odd FASTQ record that `text` begins with into `record`; gives its bytes.
-fn fill_odd(record: &mut Record, text: &[u8], limit: u64) -> Result<usize, Fault> {
+/// Puts the odd FASTQ record that `text` begins with into `record`; gives its bytes, and whether its header
+/// is UTF-8.
+fn fill_odd(record: &mut Record, text: &[u8], limit: u64) -> Result<(usize, bool), Fault> {
     match fastq::scan(text, true, &mut record.sequence) {
-        ScanResult::Record { header, end } => fill_header(record, &text[header], limit).map(|()| end),
+        ScanResult::Record { header, end } => {
+            fill_header(record, &text[header], limit).map(|is_utf8| (end, is_utf8))
+        }
         ScanResult::More => Err(Fault::Ends(0)),
         ScanResult::Fault { line, fault, .. } => {
             if let [b'@', header @ ..] = text {
@@ -459,8 +470,17 @@ fn stray(text: &[u8], place: usize, line: u64) -> Fault {
     Fault::Stray { line, byte: text[place], suspect: suspect(text, place) }
 }
 
-/// Returns a header's text. The check comes first because `from_utf8_lossy` goes byte by byte even over
-/// ASCII.
+/// Returns a header's text. Each byte that is not UTF-8 becomes `\xe9`, with two hexadecimal digits, so that
+/// different ids stay different.
 fn text(bytes: &[u8]) -> Cow<'_, str> {
-    std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
+    std::str::from_utf8(bytes).map_or_else(|_| escaped_bytes(bytes).into(), Cow::Borrowed)
+}
+
+fn escaped_bytes(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len() + 16);
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        chunk.invalid().iter().for_each(|byte| _ = write!(text, "\\x{byte:02x}"));
+    }
+    text
 }

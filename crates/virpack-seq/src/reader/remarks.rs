@@ -19,6 +19,13 @@ pub enum Remark {
         /// How many there are.
         lines: u64,
     },
+    /// Headers with bytes that are not UTF-8, each of which is written as `\xe9`.
+    NotUtf8 {
+        /// The line of the first one, from 1.
+        line: u64,
+        /// How many there are.
+        headers: u64,
+    },
     /// What a BAM file holds beside reads as they were.
     Alignments(Alignments),
     /// Plain gzip data that follow BGZF data without their last block.
@@ -46,6 +53,7 @@ impl Remark {
             Remark::Empty => 3,
             Remark::Alignments(_) => 4,
             Remark::NumberedIds { .. } => 5,
+            Remark::NotUtf8 { .. } => 6,
         }
     }
 }
@@ -75,6 +83,18 @@ impl fmt::Display for InputRemark {
             Remark::Comments { line, lines: 1 } => write!(f, "{input}:{line}: a comment line (`;`) ignored"),
             Remark::Comments { line, lines } => {
                 write!(f, "{input}:{line}: {lines} comment lines (`;`) ignored, the first here")
+            }
+            Remark::NotUtf8 { line, headers } => {
+                let which = match headers {
+                    1 => "a header is not UTF-8, and its other bytes are".to_owned(),
+                    _ => {
+                        format!("{headers} headers are not UTF-8, the first here, and their other bytes are")
+                    }
+                };
+                write!(
+                    f,
+                    "{input}:{line}: {which} written as \\xe9; `iconv -f latin1 -t utf-8` converts Latin-1"
+                )
             }
             Remark::Alignments(seen) => write!(f, "{input}: {seen}"),
             Remark::NoBgzfEnd => write!(
@@ -110,6 +130,11 @@ impl Remarks {
                 }
                 (Remark::Alignments(seen), Remark::Alignments(more)) => {
                     seen.add(more);
+                    return;
+                }
+                (Remark::NotUtf8 { line, headers }, Remark::NotUtf8 { line: other, headers: more }) => {
+                    *line = (*line).min(*other);
+                    *headers += more;
                     return;
                 }
                 (Remark::NumberedIds { records }, Remark::NumberedIds { records: more }) => {

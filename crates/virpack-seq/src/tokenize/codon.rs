@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{Alphabet, SpecialTokens, TokenCounts, Tokenizer};
 use crate::error::BpeProblem;
-use crate::letters::TABLES;
+use crate::letters::{NO_BASE, TABLES};
 
 /// Bases of a word.
 const WORD: usize = 3;
@@ -118,9 +118,13 @@ impl Tokenizer for CodonTokenizer {
         if tokens[first..].contains(&ODD) {
             for (token, letters) in tokens[first..].iter_mut().zip(letters.chunks(WORD)) {
                 if *token == ODD {
-                    let is_gap = letters.iter().any(|letter| matches!(letter, b'-' | b'.'));
-                    *(if is_gap { &mut gaps } else { &mut unknown }) += 1;
                     *token = self.unknown;
+                    for &letter in letters {
+                        match letter {
+                            b'-' | b'.' => gaps += 1,
+                            letter => unknown += u32::from(TABLES.base[usize::from(letter)] == NO_BASE),
+                        }
+                    }
                 }
             }
         }
@@ -168,7 +172,9 @@ mod tests {
         assert_eq!(tokenizer.vocabulary(), 89);
         let (given, counts) = tokens(&tokenizer, "TTTgggAANacuRYKC-AAC");
         assert_eq!(given, [25, codon(3, 3, 3), 0, codon(2, 1, 0), 0, 0, 9 + 4 * 2 + 1]);
-        assert_eq!(counts, TokenCounts { residues: 7, unknown: 2, gaps: 1 });
+        assert_eq!(counts, TokenCounts { residues: 7, unknown: 4, gaps: 1 });
+        let (_, counts) = tokens(&tokenizer, "ACGNNNACG---ACGN");
+        assert_eq!(counts, TokenCounts { residues: 6, unknown: 4, gaps: 3 });
         assert_eq!(tokens(&tokenizer, "GG").0, [9 + 15]);
         assert_eq!(tokens(&tokenizer, "A").0, [7]);
         assert!(tokens(&tokenizer, "").0.is_empty());

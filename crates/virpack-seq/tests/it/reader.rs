@@ -55,7 +55,31 @@ fn fasta_in_all_its_shapes() {
     assert_eq!(good(">a\tx\nM K\t T\n"), ["a/x/1/MKT"]);
     assert_eq!(good("\u{feff}>a\nMK"), ["a//1/MK"]);
     assert_eq!(good(">a b>c\nMKT\n>\nAC\n> d e\nAC"), ["a/b>c/1/MKT", "//3/AC", "d/e/5/AC"]);
-    assert_eq!(good(b">a\xff b\xff\nMK\n"), ["a\u{fffd}/b\u{fffd}/1/MK"]);
+}
+
+#[test]
+fn ids_that_are_not_utf8_stay_different_and_are_reported() {
+    let [fasta, fastq] = [
+        &b">s\xe9 d\xe8j\xe0\nMK\n>\xc3\xa9\nAC\n>s\xe8\nAC\n"[..],
+        b"@s\xe9 d\xe8j\xe0\nMK\n+\nII\n@\xc3\xa9\nAC\n+\nII\n@s\xe8\nAC\n+\nII",
+    ];
+    for (text, lines) in [(fasta, [1, 3, 5]), (fastq, [1, 5, 9])] {
+        let files = Files::new();
+        let inputs = [Input::from(files.write("old.fa", text))];
+        let mut records = reader::open(&inputs).unwrap();
+        let (mut record, mut ids) = (Record::default(), Vec::new());
+        while records.read(&mut record).unwrap() {
+            ids.push((record.id.to_string(), record.description.clone(), record.line));
+        }
+        let [first, second, third] = lines;
+        let is = |id: &str, description: &str, line| (id.to_owned(), description.to_owned(), line);
+        assert_eq!(ids, [is("s\\xe9", "d\\xe8j\\xe0", first), is("é", "", second), is("s\\xe8", "", third)]);
+        let [remark] = &records.remarks()[..] else { panic!("{:?}", records.remarks()) };
+        let said =
+            "old.fa:1: 2 headers are not UTF-8, the first here, and their other bytes are written as \\xe9; ";
+        let said = format!("{said}`iconv -f latin1 -t utf-8` converts Latin-1");
+        assert!(remark.to_string().ends_with(&said), "{remark}");
+    }
 }
 
 #[test]
@@ -323,10 +347,7 @@ fn other_files_than_sequences_are_reported() {
         "{error:?}"
     );
     let (_, error) = read_bytes(b"\x7fELF\x02\x01\x01\0\0\0\0");
-    assert!(
-        matches!(error, Some(SeqError::Input(InputError::Binary { line: 1, record: 1, .. }))),
-        "{error:?}"
-    );
+    assert!(matches!(error, Some(SeqError::Input(InputError::Foreign { .. }))), "{error:?}");
     let (records, error) = read_bytes(b">a\nMK\n>b\nM\0\0K\n>c\nMK\n");
     assert_eq!(show(&records), ["a//1/MK"]);
     assert!(

@@ -204,7 +204,9 @@ fn oracle(bytes: &[u8]) -> Option<Result<Vec<(String, String)>, u64>> {
                     return None;
                 }
                 let id = header.split(|b| matches!(b, b' ' | b'\t')).next().unwrap_or_default();
-                rows.push((String::from_utf8_lossy(id).into_owned(), String::new()));
+                let escaped = |bytes: &[u8]| bytes.iter().map(|b| format!("\\x{b:02x}")).collect::<String>();
+                let parts = id.utf8_chunks().map(|part| part.valid().to_owned() + &escaped(part.invalid()));
+                rows.push((parts.collect(), String::new()));
             }
             [b';', ..] => {}
             _ if rows.is_empty() && trimmed.is_empty() => {}

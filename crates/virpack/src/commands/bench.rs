@@ -6,13 +6,12 @@ use super::device::DeviceArguments;
 use crate::failure::Failure;
 use crate::log::LogArguments;
 use crate::messages;
-use crate::text::{bytes, grouped, say, short};
+use crate::text::{bytes, grouped, megabytes, say, short};
 use crate::values::{parse_count, parse_seconds};
 use clap::Args;
 use clocks::{Clocks, Reading};
 use std::io::Write;
 use std::time::Duration;
-use virpack_core::TokenBudget;
 use virpack_core::bench::{BenchOptions, BenchReport, Phase, Round, UnsteadyError, bench};
 use virpack_core::device::Device;
 use virpack_core::for_devices;
@@ -21,6 +20,8 @@ use virpack_core::model::published::PUBLISHED;
 use virpack_core::model::{Esm2Config, ModelConfig, config_of};
 use virpack_core::only;
 use virpack_core::synthetic::Load;
+use virpack_core::{Error, TokenBudget};
+use virpack_seq::SeqError;
 
 /// The arguments of `virpack bench`.
 #[derive(Debug, Args)]
@@ -69,8 +70,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         let device = only(devices);
         let mut clocks = Device::ordinal(&*device).map(Clocks::start);
         let report =
-            bench(device, &options, |phase| clocks.iter_mut().for_each(|clocks| clocks.enter(phase)))?;
-        (report, clocks.and_then(Clocks::finish))
+            bench(device, &options, |phase| clocks.iter_mut().for_each(|clocks| clocks.enter(phase)));
+        (report.map_err(of_shape)?, clocks.and_then(Clocks::finish))
     });
     let mut out = std::io::stdout().lock();
     if arguments.json {
@@ -79,6 +80,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         table(&mut out, arguments, &report, clocks)?;
     }
     Ok(())
+}
+
+/// Words the hint of a model that the memory does not hold: the length of records is that of the load.
+fn of_shape(error: Error) -> Failure {
+    let Error::Seq(SeqError::NotEnoughMemory { needed, .. }) = error else { return error.into() };
+    let hint = format!("{} are needed; free some, or take a smaller model with --shape", megabytes(needed));
+    Failure::Reworded { error: Box::new(error), hint }
 }
 
 fn config(arguments: &Arguments) -> Result<Esm2Config, Failure> {
@@ -189,5 +197,17 @@ impl Clocks {
             Phase::Ceiling => self.mark(Some(1)),
             Phase::End => self.mark(None),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shape_that_does_not_fit_is_told_without_options_of_other_commands() {
+        let error = SeqError::NotEnoughMemory { available: 1, needed: 60_000_000_000, smallest_budget: 1024 };
+        let said = messages::of_failure(&of_shape(error.into())).text();
+        assert!(said.contains("--shape") && !said.contains("--max-length"), "{said}");
     }
 }

@@ -20,7 +20,8 @@ pub(crate) struct Inputs {
     #[command(flatten)]
     pub(crate) limits: LimitArguments,
 
-    /// Maximum record length in residues (or bases) [default: 1022; 4000 for nucleotides]
+    /// Maximum record length in residues (or bases) [default: that of the model: 1022 for proteins, 3000 for
+    /// virpack-mini/nucleotide, 4000 for DNABERT-S]
     #[arg(long, value_name = "N", value_parser = parse_whole)]
     max_length: Option<usize>,
 

@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use virpack_core::device::{DeviceError, Remedy, Unavailable};
 use virpack_core::model::hub::HubOptions;
 use virpack_core::plan::{PartSummary, Plan};
 use virpack_core::predict::Predictor;
@@ -127,7 +128,7 @@ impl Parts {
             .device(arguments.device.options().dtype(self.plan.dtype()))
             .device_timeout(arguments.device.timeout());
         let limits = arguments.inputs.limits.limits();
-        self.make(&arguments.run, |watch, keeps, cancel, done| {
+        let made = self.make(&arguments.run, |watch, keeps, cancel, done| {
             let chosen = Cell::new(None);
             let embedder = Embedder::new(options, |event| embed::show(watch, keeps, &chosen, event))?;
             self.to_make.iter().try_for_each(|&number| {
@@ -135,7 +136,8 @@ impl Parts {
                 done(&self.plan.embed_part(&embedder, number, limits, cancel, each)?);
                 Ok(())
             })
-        })
+        });
+        made.map_err(of_plan)
     }
 
     /// Makes parts of a plan of `predict` in the same way.
@@ -148,14 +150,15 @@ impl Parts {
             .device_timeout(arguments.device.timeout());
         let limits = arguments.limits.limits();
         let opening = Opening::of(self.plan.model());
-        self.make(&arguments.run, |watch, keeps, cancel, done| {
+        let made = self.make(&arguments.run, |watch, keeps, cancel, done| {
             let predictor = Predictor::new(options, |event| predict::show(watch, keeps, &opening, event))?;
             self.to_make.iter().try_for_each(|&number| {
                 let each = |event| predict::show(watch, keeps, &opening, event);
                 done(&self.plan.predict_part(&predictor, number, limits, cancel, each)?);
                 Ok(())
             })
-        })
+        });
+        made.map_err(of_plan)
     }
 
     /// Makes parts with `make`, which passes each on, unless there are none to make.
@@ -189,6 +192,26 @@ impl Parts {
         let Some(made) = ended? else { return Ok(()) };
         log.summary(made.line(*left, begun.elapsed()), &made.report(*left, begun.elapsed()));
         Ok(())
+    }
+}
+
+/// Words the hint of a precision that the device lacks: the plan's, which no option of this command changes.
+fn of_plan(failure: Failure) -> Failure {
+    let is_dtype = |error: &Error| match error {
+        Error::DeviceChoice(error) => {
+            let lacks = |why: &Unavailable| why.remedy == Remedy::ChangeDtype;
+            error.is_dtype_of_auto().is_some() || error.unavailable().is_some_and(lacks)
+        }
+        Error::Device(error) => matches!(error, DeviceError::NotFinite { .. }),
+        _ => false,
+    };
+    match failure {
+        Failure::Virpack(error) if is_dtype(&error) => {
+            let hint = "the plan sets the precision: make the plan again with another --dtype, or run on a \
+                        device that has this one (`virpack devices`)";
+            Failure::Reworded { error: Box::new(error), hint: hint.to_owned() }
+        }
+        other => other,
     }
 }
 

@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use virpack_core::calls::CallOptions;
 use virpack_core::model::hub::HubOptions;
+use virpack_core::output::is_stdout;
 use virpack_core::predict::{PredictOptions, PredictSummary, predict};
 use virpack_core::report::{FinishedRun, ReportOptions};
 use virpack_core::{Event, ModelBudget, TokenBudget};
@@ -190,7 +191,9 @@ impl Arguments {
 
     /// Returns what is called viral, and which files list it.
     fn calls(&self) -> Result<CallOptions, Failure> {
-        let base = CallOptions::default().compat(self.models.compat());
+        // VirNucPro's files belong to a directory; `--preset` asks for them there only.
+        let of_preset = self.models.compat().filter(|_| !is_stdout(self.output()));
+        let base = CallOptions::default().compat(of_preset);
         Ok(self.files.options(self.calls.options(base)?))
     }
 }

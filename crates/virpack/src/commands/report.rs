@@ -10,7 +10,7 @@ use crate::noted::warn_of_ids;
 use crate::plot;
 use crate::text::count;
 use clap::Args;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use virpack_core::report::{FinishedRun, ReportOptions, ReportSummary, check_comparison, compare, report};
 
 /// The arguments of `virpack report`.
@@ -23,13 +23,14 @@ pub(crate) struct Arguments {
     #[command(flatten, next_help_heading = "Output")]
     files: CallFileArguments,
 
-    /// Do not read the inputs again: viral.fna and proviruses.fna are removed where they would change
+    /// Do not read the inputs again: viral.fna and proviruses.fna are removed if they would change
     #[arg(long, help_heading = "Output")]
     no_fasta: bool,
 
-    /// Page that compares several directories; an older one is replaced
-    #[arg(long, value_name = "FILE", default_value = "comparison.html", help_heading = "Output")]
-    comparison: PathBuf,
+    /// Page that compares several directories; it replaces an earlier such page and no other file
+    /// [default: comparison.html]
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    comparison: Option<PathBuf>,
 
     #[command(flatten, next_help_heading = "Calls")]
     calls: CallArguments,
@@ -45,13 +46,14 @@ pub(crate) struct Arguments {
 /// Judges each directory again, with a summary on stderr.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let log = LogArguments::lines(arguments.quiet);
-    if arguments.directories.len() > 1 {
-        check_comparison(&arguments.comparison)?;
-    }
     super::clean_up_when_interrupted();
+    let runs = arguments.directories.iter().map(FinishedRun::open).collect::<Result<Vec<_>, _>>()?;
+    let page = arguments.page()?;
+    if let Some(page) = page {
+        check_comparison(page, &runs)?;
+    }
     let mut judged = Vec::new();
-    for directory in &arguments.directories {
-        let run = FinishedRun::open(directory)?;
+    for run in runs {
         let was = run.calls().plot(run.has_plots().then_some(plot::track::DRAW));
         let options = ReportOptions::of(&run)
             .calls(arguments.files.options(arguments.calls.options(was)?))
@@ -60,12 +62,23 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         let summary = again(&run, &options, log)?;
         judged.push((run, summary));
     }
-    if judged.len() > 1 {
-        compare(&arguments.comparison, &judged)?;
+    if let Some(page) = page {
+        compare(page, &judged)?;
         let runs = count(judged.len() as u64, "run", "runs");
-        log.info(format_args!("{runs} compared: open {}", shown(&arguments.comparison)));
+        log.info(format_args!("{runs} compared: open {}", shown(page)));
     }
     Ok(())
+}
+
+impl Arguments {
+    /// Returns the page that compares the runs, if there are several.
+    fn page(&self) -> Result<Option<&Path>, Failure> {
+        match (&self.comparison, &*self.directories) {
+            (Some(_), [_]) => Err(Failure::NothingToCompare),
+            (None, [_]) => Ok(None),
+            (given, _) => Ok(Some(given.as_deref().unwrap_or(Path::new("comparison.html")))),
+        }
+    }
 }
 
 /// Judges a finished run again, with a summary.

@@ -46,6 +46,7 @@ pub(super) fn of(error: &Error) -> Words<'_> {
              with --no-fasta"
                 .into()
         }
+        Error::Report(error) if error.is_page() => "give the page another name with --comparison".into(),
         Error::Hung { .. } => "see `nvidia-smi` and the system's log; --device-timeout sets the seconds".into(),
         neutral => return neutral.hint(),
     };
@@ -255,6 +256,7 @@ pub(super) fn of_own(failure: &Failure) -> Option<&'static str> {
         Failure::OverlapWithoutWindows => "add --long-records window",
         Failure::NotOfPlan { .. } => "leave it out",
         Failure::WithoutOutput { .. } => "name a directory with -o, or leave it out",
+        Failure::NothingToCompare => "leave it out, or name several directories",
         Failure::PartWithoutPlan => "name the plan with --plan",
         Failure::WithoutClassifier { .. } => "name it with --classifier",
         Failure::NoPublishedClassifier { .. } => {
@@ -277,7 +279,11 @@ pub(super) fn of_own(failure: &Failure) -> Option<&'static str> {
         Failure::BinaryToTerminal => {
             "send them to a program or a file (virpack embed ... -o - | program), or name a file with -o"
         }
-        Failure::Virpack(_) | Failure::Resumable { .. } | Failure::Plot(_) | Failure::Stdout(_) => {
+        Failure::Virpack(_)
+        | Failure::Resumable { .. }
+        | Failure::Reworded { .. }
+        | Failure::Plot(_)
+        | Failure::Stdout(_) => {
             return None;
         }
     })

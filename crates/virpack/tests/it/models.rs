@@ -54,6 +54,16 @@ fn a_fetched_model_runs_offline() {
 }
 
 #[test]
+fn a_path_without_a_model_is_not_fetched() {
+    let place = Place::new();
+    std::fs::create_dir(place.path("empty")).unwrap();
+    place.run(&["models", "fetch", "empty"]).is_refused(&["empty", "hint: "]);
+    let fetched = place.run(&["models", "fetch", MODEL]);
+    fetched.succeeds(&[]);
+    assert_eq!(fetched.stdout, format!("{MODEL}\t{MODEL}\n"));
+}
+
+#[test]
 fn a_directory_of_a_short_name_is_a_directory() {
     let place = Place::new();
     place.write("p.fa", PROTEIN);

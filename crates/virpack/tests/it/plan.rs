@@ -56,6 +56,33 @@ impl Place {
 }
 
 #[test]
+fn the_precision_of_a_plan_is_changed_in_the_plan() {
+    let place = Place::new();
+    place.plan(&[PROTEINS, "--dtype", "f16"]).succeeds(&[]);
+    let made = place.make(&[]);
+    made.is_refused(&["not in float16", "hint: the plan sets the precision: make the plan again"]);
+    assert!(!made.stderr.contains("give --dtype"), "{made:#?}");
+}
+
+#[test]
+fn a_plan_is_not_replaced_by_what_is_joined() {
+    let place = Place::new();
+    place.plan(&[PROTEINS]).succeeds(&[]);
+    place.make(&[]).succeeds(&[]);
+    let kept = ["plan.json", "plan.jsonl"].map(|name| place.read(&format!("out/plan/{name}")));
+    let own = ["plan.json", "plan.jsonl", "manifest.json", "_parts/000001.json", "part-000001.parquet"];
+    for name in own {
+        let commit = place.commit(&["-o", &format!("out/plan/{name}"), "--format", "npy", "--force"]);
+        commit.is_refused(&[
+            &format!("out/plan/{name} is a file of the plan"),
+            "hint: give the output another",
+        ]);
+    }
+    assert_eq!(["plan.json", "plan.jsonl"].map(|name| place.read(&format!("out/plan/{name}"))), kept);
+    place.commit(&["-o", "out/plan/emb.npy"]).succeeds(&[]);
+}
+
+#[test]
 fn a_plan_that_is_joined_is_the_file_of_one_run() {
     let place = Place::new();
     let mut packed = GzEncoder::new(Vec::new(), Compression::fast());

@@ -45,6 +45,59 @@ fn a_run_is_judged_again_and_compared() {
 }
 
 #[test]
+fn a_table_that_was_edited_is_named_and_not_the_input() {
+    let place = Place::new();
+    place.write("in.fa", contigs() + ">tiny kept\nAC\n");
+    place.run(&["predict", "in.fa", "-o", "a", "--min-length", "10"]).succeeds(&[]);
+    let table = place.read("a/sequences.tsv");
+    let edited = |from: &str, to: &str, more: &[&str]| {
+        place.write("a/sequences.tsv", table.replacen(from, to, 1));
+        place.run(&[&["report", "a", "--min-score", "0"], more].concat())
+    };
+    for more in [&[][..], &["--no-fasta"]] {
+        let said = "a/sequences.tsv, line 2: the id is NEWID here and gene in chunks.tsv";
+        edited("\ngene\t", "\nNEWID\t", more).is_refused(&[said, "hint: the tables were changed"]);
+    }
+    for (from, to, line) in [("\tone\t", "\tONE\t", 2), ("\ntiny\t", "\nTINY\t", 4)] {
+        let said = format!("a/sequences.tsv, line {line}: the id, the description or the length is not that");
+        edited(from, to, &[]).is_refused(&[&said, "hint: the tables were changed"]);
+    }
+    let (rows, _) = table.split_once("tiny\t").unwrap();
+    place.write("a/sequences.tsv", rows);
+    let short = place.run(&["report", "a", "--min-score", "0"]);
+    short.is_refused(&["a/sequences.tsv, line ", "rows are missing at the end"]);
+    place.write("a/sequences.tsv", &*table);
+    place.run(&["report", "a", "--min-score", "0"]).succeeds(&[]);
+}
+
+#[test]
+fn a_comparison_replaces_no_other_file() {
+    let place = Place::new();
+    place.write("g.fa", contigs());
+    place.write("mine.txt", "notes");
+    for directory in ["a", "b"] {
+        place.run(&["predict", "g.fa", "-o", directory]).succeeds(&[]);
+    }
+    let before = ["a", "b"].map(|directory| place.read(&format!("{directory}/run.json")));
+    let compare = |page: &str| place.run(&["report", "a", "b", "--strict", "--comparison", page]);
+    compare("g.fa").is_refused(&["g.fa is an input too", "hint: give the output another name"]);
+    let another = ["mine.txt exists and is not a page that compares runs", "hint: ", "--comparison"];
+    compare("mine.txt").is_refused(&another);
+    compare("b/sequences.tsv").is_refused(&["b/sequences.tsv is a file of the run in b", "--comparison"]);
+    compare("b/plots").is_refused(&["b/plots is a file of the run in b"]);
+    compare("a").is_refused(&["a is a directory, not a regular file"]);
+    compare("absent/page.html").is_refused(&["cannot write into absent: "]);
+    place.write("comparison.html", "mine");
+    place.run(&["report", "a", "b", "--strict"]).is_refused(&["comparison.html exists and is not a page"]);
+    let one = place.run(&["report", "a", "--strict", "--comparison", "page.html"]);
+    one.is_refused(&["--comparison compares the runs in several directories", "hint: leave it out"]);
+    assert_eq!(["a", "b"].map(|directory| place.read(&format!("{directory}/run.json"))), before);
+    assert_eq!((place.read("g.fa"), &*place.read("mine.txt")), (contigs(), "notes"));
+    compare("page.html").succeeds(&["2 runs compared: open page.html"]);
+    compare("page.html").succeeds(&["2 runs compared: open page.html"]);
+}
+
+#[test]
 fn the_reason_that_a_run_cannot_be_judged_again_is_reported() {
     let place = Place::new();
     place.write("in.fa", contigs());
@@ -65,7 +118,13 @@ fn the_reason_that_a_run_cannot_be_judged_again_is_reported() {
     // The same calls need no letters.
     report(&["--plot"]).succeeds(&[]);
     assert!(place.path("out/a/viral.fna").exists());
-    report(&["--relaxed", "--no-fasta"]).succeeds(&[]);
+    // Nor do other options that call no record otherwise.
+    let calls = place.read("out/a/sequences.tsv");
+    report(&["--min-score", "0.70001", "--no-fasta"]).succeeds(&[]);
+    assert_eq!(place.read("out/a/sequences.tsv"), calls);
+    assert!(place.path("out/a/viral.fna").exists() && place.path("out/a/proviruses.fna").exists());
+    assert!(place.read("out/a/run.json").contains("viral.fna"));
+    report(&["--min-score", "0", "--no-fasta"]).succeeds(&["2 of 2 sequences are viral"]);
     assert!(!place.path("out/a/viral.fna").exists() && !place.path("out/a/proviruses.fna").exists());
     let chunks = place.read("out/a/chunks.tsv");
     place.write(

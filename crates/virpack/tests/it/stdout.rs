@@ -186,6 +186,20 @@ fn a_full_disk_behind_standard_output_is_an_error() {
         ran.is_refused(&["cannot write to standard output: No space left", "hint: the disk that it goes to"]);
         leaves_nothing(&place);
     }
+    for arguments in [&["--help"][..], &["-V"], &["embed", "-h"]] {
+        let mut command = place.command(arguments);
+        command.stdout(OpenOptions::new().write(true).open("/dev/full").unwrap()).stderr(Stdio::piped());
+        let ran = Ran::from(command.spawn().unwrap().wait_with_output().unwrap());
+        ran.is_refused(&["cannot write to stdout: No space left"]);
+    }
+}
+
+#[test]
+fn tables_of_virnucpro_do_not_go_to_standard_output() {
+    let place = Place::new();
+    place.write("dna.fa", ">a\nGCCGCCGCCGCC\n");
+    let ran = place.run(&["predict", "dna.fa", "-o", "-", "--compat"]);
+    ran.is_refused(&["--compat does not go with -o -: VirNucPro's tables are files", "hint: leave it out"]);
 }
 
 #[cfg(target_os = "linux")]

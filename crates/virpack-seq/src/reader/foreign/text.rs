@@ -1,5 +1,7 @@
 //! Formats of text, by how their first lines look.
 
+use memchr::memchr;
+
 use crate::error::ForeignFormat;
 
 /// How a file begins, capitals or not, what it then is, and what makes FASTA of it.
@@ -88,6 +90,9 @@ pub(super) fn identify(text: &[u8]) -> Option<ForeignFormat> {
     if let Some((_, name, remedy)) = BEGINNINGS.iter().find(|(beginning, ..)| begins(beginning)) {
         return Some(ForeignFormat::new(name, remedy));
     }
+    if is_binary(text) {
+        return Some(ForeignFormat::new("a binary file of no known format", "name the file of sequences"));
+    }
     let text = String::from_utf8_lossy(text);
     let mut lines = text.lines();
     let first = lines.next()?;
@@ -104,6 +109,16 @@ pub(super) fn identify(text: &[u8]) -> Option<ForeignFormat> {
         of_row(row)
     })
 }
+
+/// Returns whether bytes are not text: the first line holds control characters, or any line NUL.
+fn is_binary(text: &[u8]) -> bool {
+    let first = &text[..memchr(b'\n', text).unwrap_or(text.len())];
+    text.contains(&0)
+        || first.iter().any(|&byte| byte < b' ' && !byte.is_ascii_whitespace() && byte != END_MARK)
+}
+
+/// The mark (Ctrl-Z) that programs of DOS put behind a text.
+const END_MARK: u8 = 0x1A;
 
 const JSON: ForeignFormat = ForeignFormat::new(
     "JSON",

@@ -289,7 +289,7 @@ fn binary_junk() {
     .take(100_000)
     .collect();
     place.write("junk.fa", [b"\x00", &junk[..]].concat());
-    refused(&place, &["junk.fa"], &["junk.fa:1: binary data", "hint: "]);
+    refused(&place, &["junk.fa"], &["junk.fa: this is a binary file of no known format", "hint: "]);
     // After a valid beginning, the record is named.
     place.write("later.fa", [TWO, b">c\n", &junk].concat());
     refused(&place, &["later.fa"], &["later.fa:", "binary data", "record 3", "hint: "]);
@@ -298,7 +298,7 @@ fn binary_junk() {
         [("elf", &b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0"[..]), ("png", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR")]
     {
         place.write(name, [magic, &junk].concat());
-        refused(&place, &[name], &[&format!("{name}:1: "), "hint: "]);
+        refused(&place, &[name], &["binary file of no known format", "hint: "]);
     }
     for (name, bytes, format) in [
         ("a.zip", &b"PK\x03\x04\x14\0\0\0\x08\0"[..], "a zip archive"),
@@ -342,6 +342,33 @@ fn a_record_of_ten_million_letters() {
     std::fs::create_dir(place.path("out")).unwrap();
     let said = ["huge.fa:1: record huge: 10000000 residues exceed the maximum length of 1022", "hint: "];
     refused(&place, &["huge.fa", "--long-records", "error"], &said);
+}
+
+#[test]
+fn bases_are_counted_one_by_one() {
+    let place = Place::new();
+    place
+        .write("x.fa", ">x\nACGNNNACG---ACGN\n")
+        .write("long.fa", format!(">long\n{}\n", "ACGTA".repeat(700)));
+    let nucleotides = |input: &'static str| ["embed", "--model", "virpack-mini/nucleotide", input, "-o"];
+    let ran = place.run(&[&nucleotides("x.fa")[..], &["x.npy"]].concat());
+    ran.succeeds(&["4 letters", "3 gap characters"]);
+    assert!(place.read("x.npy.records.tsv").ends_with("\tFalse\t4\t3\n"));
+    let said = ["long.fa:1: record long: 3500 bases exceed the maximum length of 3000", "hint: "];
+    place
+        .run(&[&nucleotides("long.fa")[..], &["l.npy", "--long-records", "error"]].concat())
+        .is_refused(&said);
+}
+
+#[test]
+fn latin_1_in_headers_is_reported_and_ids_stay_different() {
+    let place = Place::new();
+    place.write("old.fa", b">s\xe9\nACGTACGATACGAT\n>s\xe8\nACGATACGATAA\n");
+    let said = ["warning: old.fa:1: 2 headers are not UTF-8, the first here", "`iconv -f latin1 -t utf-8`"];
+    let ran = place.run(&["embed", "--model", "virpack-mini/nucleotide", "old.fa", "-o", "x.npy"]);
+    ran.succeeds(&said);
+    assert!(!ran.stderr.contains("more than once"), "{ran:#?}");
+    assert_eq!(ids(&place, "x.npy"), ["s\\xe9", "s\\xe8"]);
 }
 
 #[test]
