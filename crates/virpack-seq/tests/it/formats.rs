@@ -171,6 +171,7 @@ fn damaged_bam_is_an_error_with_the_record() {
     assert_eq!(damaged(20, &[0xFF; 4]), BamProblem::Lengths, "letters");
     assert_eq!(damaged(12, &[0]), BamProblem::Lengths, "no name, not even an empty one");
     assert_eq!(damaged(36, b"\n"), BamProblem::Name);
+    assert_eq!(damaged(36, b"\xe9"), BamProblem::Name);
     // `reverse` and its NUL, one operation, then the letters.
     assert_eq!(damaged(36 + 8 + 4, &[0]), BamProblem::SameAsReference);
     let (reads, _, error) = read([&plain[..], &plain].concat());
