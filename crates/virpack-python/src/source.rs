@@ -14,7 +14,7 @@ use virpack_core::seq::{Input, ReadLimits, ReadOptions, Record, Records, SeqErro
 /// The name of records in memory in errors.
 const NAME: &str = "sequences";
 
-/// Files, or an iterator over blocks of records, as `_blocks.py` makes them.
+/// Files, or an iterator over blocks of records, as `_source.py` returns them.
 #[derive(FromPyObject)]
 pub(crate) enum Source<'py> {
     #[pyo3(transparent)]
