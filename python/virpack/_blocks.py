@@ -92,6 +92,8 @@ def _record(number: int, record: Any) -> tuple[str, Any]:
     """A record's id and its sequence."""
     if isinstance(record, (str, bytes)):
         return str(number), record
+    if type(record) is tuple and len(record) == 2:
+        return _id(number, record[0]), record[1]
     if isinstance(record, os.PathLike):
         raise InputError(f"record {number} is a path among sequences", "give paths alone, or sequences alone")
     if isinstance(record, Mapping):

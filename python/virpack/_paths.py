@@ -25,7 +25,8 @@ def is_path(item: Any) -> bool:
 
 def ends_as_file(text: str) -> bool:
     """Whether a text ends as the name of a sequence file does."""
-    return len(text) <= _LONGEST_NAME and _ENDING.search(text) is not None
+    # Every sequence is looked at: the pattern is for the few that may end so.
+    return "." in text[-6:] and len(text) <= _LONGEST_NAME and _ENDING.search(text) is not None
 
 
 def _is_file(text: str) -> bool:

@@ -111,8 +111,8 @@ fn beside<B: Device>(device: &Arc<B>) -> Result<Arc<B>, Error> {
     }
 }
 
-/// As [`predict`], of `records` instead of the inputs that `options` name. They are in memory, so that nothing
-/// is kept of an unfinished run. Their ids stay as they are.
+/// As [`predict`], of `records` instead of the inputs that `options` name. They are in memory, so that
+/// nothing is kept of an unfinished run. Their ids stay as they are.
 ///
 /// ```
 /// use virpack_core::CancelToken;

@@ -1,22 +1,30 @@
 //! Turns files and sequences into packed batches.
 
 use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
 
 use numpy::IntoPyArray;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
 use virpack_core::seq::{
-    AsyncDataLoader, CollatorOptions, GreedyPacker, Input, LengthPolicy, LoaderItem, LoaderOptions,
-    PackedBatch, PackerOptions, ReadProgress, SeqError, VarlenCollator,
+    AsyncDataLoader, CollatorOptions, GreedyPacker, LengthPolicy, LoaderItem, LoaderOptions, PackedBatch,
+    PackerOptions, SeqError, VarlenCollator,
 };
 
 use crate::error::Outcome;
 use crate::handle::Handle;
 use crate::reading::{remarks_of, shard};
-use crate::run::{Keeps, Reporter, Run};
-use crate::source::Source;
+use crate::run::Run;
+use crate::source::{Feed, Source};
 use crate::tokenizing::Tokenizer;
+
+/// How long a wait lasts before signals are checked.
+const SIGNALS_EVERY: Duration = Duration::from_millis(50);
+
+/// How long a wait lasts while Python has more records: the loader reads a block in about this time.
+const FEED_EVERY: Duration = Duration::from_millis(1);
 
 /// Adds this file's names to the module.
 pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -83,10 +91,29 @@ struct Loader {
 }
 
 struct Loading {
-    run: Run<LoaderItem>,
+    /// Records that Python has yet to provide. It is dropped before the loader, which waits for them.
+    feed: Option<Feed>,
+    loader: AsyncDataLoader,
     skipped: Vec<WithoutTokens>,
-    inputs: Arc<[Input]>,
-    progress: Arc<ReadProgress>,
+}
+
+impl Loading {
+    /// Returns the next item, if there is one soon, and None at the end.
+    fn next(&mut self, py: Python<'_>) -> Outcome<Poll<Option<LoaderItem>>> {
+        py.check_signals()?;
+        let mut wait = SIGNALS_EVERY;
+        if let Some(feed) = &mut self.feed {
+            if !feed.fill(py)? {
+                self.feed = None;
+            } else {
+                wait = if feed.offer() { Duration::ZERO } else { FEED_EVERY };
+            }
+        }
+        Ok(match py.detach(|| self.loader.receive_within(wait)) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(item) => Poll::Ready(item.transpose()?),
+        })
+    }
 }
 
 #[pymethods]
@@ -103,20 +130,10 @@ impl Loader {
         let shard = self::shard(shard)?;
         let (opening, feed) = source.split();
         let records = Run::once(py, None, move |_| Ok(opening.open()?.shard(shard)))?;
-        let (inputs, progress) = (Arc::clone(records.inputs()), records.progress());
         let loading = LoaderOptions::default().lengths(options.lengths()).prefetch(prefetch.max(1));
         let tokens = Arc::clone(&tokenizer.tokens);
         let loader = AsyncDataLoader::new(records, tokens, options.collator()?, loading)?;
-        let work = move |reporter: &mut Reporter<LoaderItem>, _: &_| {
-            for item in loader {
-                if !reporter.item(item?) {
-                    break;
-                }
-            }
-            Ok(())
-        };
-        let run = Run::start(feed, None, Keeps::Nothing, work)?;
-        Ok(Loader { loading: Handle::new(Loading { run, skipped: Vec::new(), inputs, progress }), options })
+        Ok(Loader { loading: Handle::new(Loading { feed, loader, skipped: Vec::new() }), options })
     }
 
     fn __iter__(this: Py<Self>) -> Py<Self> {
@@ -124,13 +141,15 @@ impl Loader {
     }
 
     fn __next__<'py>(&self, py: Python<'py>) -> Outcome<Option<Bound<'py, PyDict>>> {
-        py.check_signals()?;
         let mut loading = self.loading.get(py)?;
         loop {
-            match loading.run.next(py)? {
-                None => return Ok(None),
-                Some(LoaderItem::Batch(batch)) => return Ok(Some(self.options.batch(py, batch)?)),
-                Some(LoaderItem::Skipped(records)) => {
+            match loading.next(py)? {
+                Poll::Pending => {}
+                Poll::Ready(None) => return Ok(None),
+                Poll::Ready(Some(LoaderItem::Batch(batch))) => {
+                    return Ok(Some(self.options.batch(py, batch)?));
+                }
+                Poll::Ready(Some(LoaderItem::Skipped(records))) => {
                     let skipped = records.iter().map(|r| (r.record, r.id.to_string(), r.reason.as_str()));
                     loading.skipped.extend(skipped);
                 }
@@ -146,7 +165,7 @@ impl Loader {
     /// Returns what the reader passed over, as lines. They are complete when the iteration has ended.
     fn remarks(&self, py: Python<'_>) -> PyResult<Vec<String>> {
         let loading = self.loading.get(py)?;
-        Ok(remarks_of(&loading.progress, &loading.inputs))
+        Ok(remarks_of(&loading.loader.progress(), loading.loader.inputs()))
     }
 }
 

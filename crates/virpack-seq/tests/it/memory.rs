@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use virpack_seq::reader::Suspect;
 use virpack_seq::{
     AsyncDataLoader, CollatorOptions, EsmTokenizer, GreedyPacker, InputError, LengthPolicy, LoaderItem,
     LoaderOptions, LongRecords, PackedBatch, PackerOptions, Record, Records, SeqError, SkippedRecord,
-    Suspect, VarlenCollator,
+    VarlenCollator,
 };
 
 use crate::support::read;
