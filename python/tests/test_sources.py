@@ -130,11 +130,16 @@ def test_the_name_of_a_file_is_not_a_sequence(monkeypatch: pytest.MonkeyPatch) -
         virpack.embed([name], ids=["x"])
     refused(lambda: {"a": name}, r"record 0 \(a\) is the name of a file: 'proteins.fasta'")
     refused(lambda: [("a", "MKT"), ("b", "nowhere.fa.gz")], r"record 1 \(b\) is the name of a file")
+    refused(lambda: ["MKT", name.encode()], r"record 1 \(1\) is the name of a file")
     refused(lambda: ["MKT", name], r"record 1 \(1\) is the name of a file")
     refused(lambda: ["MKT", Path(name)], "record 1 is a path among sequences")
     refused(lambda: {"sequence": [name]}, "the column sequence names a file")
     pd, pa = pytest.importorskip("pandas"), pytest.importorskip("pyarrow")
     assert len(embedded(pd.Series([name]))) == len(embedded(pa.array([name]))) == 4
+    for kind in (pa.string(), pa.large_binary()):
+        column = pa.array([b"MKT"] * 700 + [name.encode()] + [b"MK.T"], kind)
+        refused(lambda: column[100:], r"record 600 \(600\) is the name of a file")
+    assert virpack.embed(pa.array(["MKT", "MK.T"])).values.tobytes() == virpack.embed(["MKT", "MK.T"]).values.tobytes()
     refused(lambda: pd.DataFrame({"id": ["a"], "sequence": [name]}), "ids are given for a file|names a file")
 
 

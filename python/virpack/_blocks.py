@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 # The number of records that are passed on at once.
 _BLOCK = 512
 
+# A gap in a sequence; before the extension in the name of a file.
+_POINT = ord(".")
+
 # What a class without a text of its own has.
 _NO_TEXT: Any = object.__str__
 
@@ -56,8 +59,7 @@ def of_column(chunks: Iterable[Any], ids: Iterable[Any] | None) -> Iterator[Bloc
             null = number - len(chunk) + chunk.is_null().to_pylist().index(True)
             raise InputError(f"record {null} of the column has no sequence: it is null")
         if not (wide or pa.types.is_string(chunk.type) or pa.types.is_binary(chunk.type)):
-            pairs = enumerate(zip(own_names, chunk.to_pylist()), number - len(chunk))
-            yield from _blocks(_with_letters(place, id, sequence) for place, (id, sequence) in pairs)
+            yield from _of_values(number - len(chunk), zip(own_names, chunk.to_pylist()))
             continue
         _, offsets, letters = chunk.buffers()
         kind = np.int64 if wide else np.int32
@@ -65,9 +67,20 @@ def of_column(chunks: Iterable[Any], ids: Iterable[Any] | None) -> Iterator[Bloc
         data = np.frombuffer(letters, dtype=np.uint8) if letters is not None else np.empty(0, dtype=np.uint8)
         for begin in range(0, len(chunk), _BLOCK):
             own = bounds[begin : begin + _BLOCK + 1].astype(np.int64)
-            yield own_names[begin : begin + _BLOCK], data[own[0] : own[-1]], own - own[0]
+            names_here, letters_here = own_names[begin : begin + _BLOCK], data[own[0] : own[-1]]
+            if (letters_here == _POINT).any():
+                # One of these may be the name of a file.
+                pairs = zip(names_here, chunk[begin : begin + _BLOCK].to_pylist())
+                yield from _of_values(number - len(chunk) + begin, pairs)
+            else:
+                yield names_here, letters_here, own - own[0]
     if ids is not None and next(names, None) is not None:
         raise _unequal(number, fewer_ids=False)
+
+
+def _of_values(first: int, pairs: Iterable[tuple[str, Any]]) -> Iterator[Block]:
+    """The blocks of ids and sequences, of which the first is record ``first``."""
+    return _blocks(_with_letters(number, id, sequence) for number, (id, sequence) in enumerate(pairs, first))
 
 
 def _blocks(records: Iterator[tuple[str, str | bytes]]) -> Iterator[Block]:
@@ -124,12 +137,13 @@ def _id(number: int, id: Any) -> str:
 
 def _with_letters(number: int, id: str, sequence: Any) -> tuple[str, str | bytes]:
     """A record's id and letters, which are never made of a value that is something else."""
-    if isinstance(sequence, str) and not ends_as_file(sequence):
+    if isinstance(sequence, bytearray):
+        sequence = bytes(sequence)
+    is_text = isinstance(sequence, (str, bytes))
+    if is_text and not ends_as_file(sequence):
         return id, sequence
-    if isinstance(sequence, (bytes, bytearray)):
-        return id, bytes(sequence)
     record = f"record {number} ({id[:60]})"
-    if isinstance(sequence, str):
+    if is_text:
         raise InputError(f"{record} is the name of a file: {sequence!r}", "give paths alone, without ids")
     if is_missing(sequence):
         raise InputError(f"{record} has no sequence: it is {sequence}", "leave it out, or give its letters")

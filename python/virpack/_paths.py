@@ -23,8 +23,10 @@ def is_path(item: Any) -> bool:
     return isinstance(item, os.PathLike)
 
 
-def ends_as_file(text: str) -> bool:
+def ends_as_file(text: str | bytes) -> bool:
     """Whether a text ends as the name of a sequence file does."""
+    if isinstance(text, bytes):
+        text = text.decode("latin-1") if b"." in text[-6:] else ""
     # Every sequence is looked at: the pattern is for the few that may end so.
     return "." in text[-6:] and len(text) <= _LONGEST_NAME and _ENDING.search(text) is not None
 
