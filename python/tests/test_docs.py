@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import doctest
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+import virpack
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BLOCKS = [part.split("```")[0] for part in (ROOT / "docs/reference/python.md").read_text().split("```python\n")[1:]]
@@ -27,6 +30,14 @@ def test_a_block_runs(block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     exec(compile(block, "docs/reference/python.md", "exec"), {})
     if "efficiency" in block:
         assert capsys.readouterr().out == "[1 3] 100\n[2 0 4] 100\n1.0\n"
+
+
+@pytest.mark.parametrize("name", virpack.__all__)
+def test_the_examples_of_a_docstring_print_what_it_shows(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    monkeypatch.chdir(tmp_path)
+    for test in doctest.DocTestFinder(recurse=False).find(getattr(virpack, name), name, globs={}):
+        assert doctest.DocTestRunner().run(test).failed == 0
 
 
 def test_the_tables_of_sizes_are_those_that_the_script_prints() -> None:

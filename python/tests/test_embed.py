@@ -95,7 +95,72 @@ def test_skipped_records_have_their_place_and_reason(embedder: virpack.Embedder,
     assert messages == [
         "1 record is truncated, the first is long",
         "1 record is skipped, the first is empty (empty)",
+        "1 id comes more than once, the first is a: each record has its own row",
     ]
+
+
+def test_unusual_records_are_warned_of_however_they_are_embedded(tmp_path: Path, caplog) -> None:
+    records = [("a", "MKTLLV"), ("b", "MKJJT"), ("c", "MK-T.V"), ("a", "MKJT"), ("long", "MKQ" * 500)]
+    path = tmp_path / "in.fasta"
+    path.write_text("".join(f">{id}\n{letters}\n" for id, letters in records))
+    expected = [
+        "1 record is truncated, the first is long",
+        "2 records have 3 letters that the model does not know, the first is b",
+        "1 record has 2 gap characters (- or .), the first is c",
+        "1 id comes more than once, the first is a: each record has its own row",
+    ]
+    for source, output in ((path, None), (records, None), (path, "file.npy"), (records, "memory.npy")):
+        caplog.clear()
+        with caplog.at_level(logging.WARNING, logger="virpack"):
+            virpack.embed(source, TINY, device="cpu", output=output and tmp_path / output)
+        assert [record.message for record in caplog.records] == expected, (source, output)
+    assert virpack.embed(records, TINY, device="cpu").gaps.tolist() == [0, 0, 2, 0, 0]
+    caplog.clear()
+    assert virpack.embed([], TINY, device="cpu", output=tmp_path / "none.npy").rows == 0
+    assert caplog.records[-1].message == "the output has no rows: there was no record"
+
+
+@pytest.mark.parametrize("output", ["out.npy", "out.parquet"])
+def test_a_complete_output_is_the_result_of_a_run_that_resumes(tmp_path: Path, output: str, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for path in (output, tmp_path / "sub" / output):
+        (tmp_path / "sub").mkdir(exist_ok=True)
+        first = virpack.embed(PROTEINS, TINY, device="cpu", output=path)
+        before = Path(path).stat().st_mtime_ns
+        again = virpack.embed(PROTEINS, TINY, device="cpu", output=path, resume=True)
+        assert (again.files, again.rows, again.skipped) == (first.files, first.rows, first.skipped)
+        assert again.report == {**again.report, **first.report} and Path(path).stat().st_mtime_ns == before
+    with virpack.Embedder(TINY, device="cpu") as embedder:
+        assert embedder.write(PROTEINS, output, resume=True).rows == 4
+    with pytest.raises(virpack.OutputError, match="another run, which is complete"):
+        virpack.embed(PROTEINS, TINY, device="cpu", output=output, pool="max", resume=True)
+    with pytest.raises(virpack.InputError, match="resume is given for sequences in memory"):
+        virpack.embed(SEQUENCES, TINY, device="cpu", output=output, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"threads": -1}, "threads is -1\nhint: it must be a whole number of at least 1 or None"),
+        ({"threads": True}, "threads is True\nhint: it must be a whole number"),
+        ({"device": None}, "device is None\nhint: it must be a text such as"),
+        ({"max_length": 1000.0}, "max_length is 1000.0\nhint: it must be a whole number of at least 1 or None"),
+        ({"token_budget": 2**70}, "token_budget is 1180591620717411303424"),
+        ({"min_length": None}, "min_length is None\nhint: it must be a whole number of at least 0"),
+        ({"layer": "last"}, "layer is 'last'\nhint: it must be a whole number or None"),
+        ({"packing": 1}, "packing is 1\nhint: it must be True or False"),
+        ({"model": 7}, "model is 7\nhint: it must be a path, or a name"),
+        ({"output": "x.npy", "shard": (1, 2)}, r"shard is \(1, 2\)\nhint: it must be a text such as \"2/8\" or None"),
+        ({"output": "x.npy", "resume": "yes"}, "resume is 'yes'\nhint: it must be True or False"),
+        ({"output": 7}, "output is 7\nhint: it must be a path"),
+    ],
+)
+def test_an_option_of_a_wrong_type_is_named_with_what_it_must_be(tmp_path: Path, monkeypatch, options, said: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(virpack.InputError, match=said):
+        virpack.embed(SEQUENCES, **options)
+    assert list(tmp_path.iterdir()) == []
+    assert len(virpack.embed(["MKT"], max_length=np.int64(1000), threads=np.int32(1))) == 1
 
 
 def test_a_report_goes_beside_the_output(embedder: virpack.Embedder, fasta: Path, tmp_path: Path) -> None:
@@ -115,7 +180,7 @@ class SeqRecord:
     def __init__(self, id: str, seq: str) -> None:
         self.id = id
         self.seq = bytearray(seq, "ascii")  # str() of it is not the letters
-        self.seq = type("Seq", (), {"__str__": lambda _: seq})()
+        self.seq = type("Seq", (), {"__str__": lambda _: seq, "__len__": lambda _: len(seq)})()
 
 
 def sources():

@@ -44,6 +44,31 @@ def settles(before: int) -> None:
     raise AssertionError(f"{threads()} threads, {before} before")
 
 
+@pytest.mark.parametrize("function", ["read", "frames"])
+@pytest.mark.parametrize("waits", ["standard input", "named pipe"])
+def test_ctrl_c_ends_a_reader_that_waits_for_data(function: str, waits: str, tmp_path: Path) -> None:
+    path = "-"
+    if waits == "named pipe":
+        os.mkfifo(tmp_path / "pipe")
+        path = str(tmp_path / "pipe")
+    code = "import signal, virpack; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    code += f"print('reads', flush=True); list(virpack.{function}({path!r}))"
+    reader = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert reader.stdout is not None and reader.stdout.readline() == "reads\n"
+    time.sleep(0.5)
+    sent = time.monotonic()
+    reader.send_signal(signal.SIGINT)
+    try:
+        # Not `communicate`, which closes the input first.
+        reader.wait(timeout=10)
+    finally:
+        reader.kill()
+    assert time.monotonic() - sent < 1.0
+    assert reader.stderr is not None and "KeyboardInterrupt" in reader.stderr.read()
+
+
 linux = pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="threads are counted as Linux shows them")
 
 

@@ -76,6 +76,57 @@ def test_sequences_of_python(tables: Path) -> None:
     assert verdicts.records["sequence_id"].tolist() == column(tables / "sequences.tsv", "sequence_id")
 
 
+def test_ids_with_quotes_are_those_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "in.fasta"
+    path.write_text('>k"7" a "so-called" contig\n' + "ATGGCTAGC" * 60 + '\n>"x"\nACGT\n>y\'\nACGT\n')
+    verdicts = virpack.predict(path, device="cpu")
+    assert verdicts.records["sequence_id"].tolist() == ['k"7"', '"x"', "y'"]
+    assert verdicts.records["sequence_id"].tolist() == [record.id for record in virpack.read(path)]
+    assert 'a "so-called" contig' in [column[0] for column in verdicts.records.values() if column.dtype == object]
+    assert set(verdicts.chunks["sequence_id"]) <= {'k"7"', '"x"', "y'"}
+
+
+def test_a_complete_output_is_the_result_of_a_run_that_resumes(tmp_path: Path) -> None:
+    first = virpack.predict(CONTIGS, tmp_path / "verdicts", device="cpu")
+    again = virpack.predict(CONTIGS, tmp_path / "verdicts", device="cpu", resume=True)
+    assert (sorted(again.files), again.rows, again.skipped) == (sorted(first.files), first.rows, first.skipped)
+    assert again.report == first.report
+
+
+def test_unusual_records_are_warned_of(tmp_path: Path, caplog) -> None:
+    records = [("a", "ACGT" * 50), ("b", "AC-T" * 50), ("a", "ACGT" * 50)]
+    path = tmp_path / "in.fasta"
+    path.write_text("".join(f">{id}\n{letters}\n" for id, letters in records))
+    for source in (path, records):
+        caplog.clear()
+        with caplog.at_level(logging.WARNING, logger="virpack"):
+            virpack.predict(source, device="cpu")
+        assert [record.message for record in caplog.records] == [
+            "50 of 600 letters stand for no nucleotide (gaps and letters of residues), in 1 record, the first is b",
+            "1 id comes more than once, the first is a: each record has its own row",
+        ]
+
+
+def test_an_empty_table_has_the_types_of_a_full_one() -> None:
+    polars = pytest.importorskip("polars")
+    none = virpack.predict([], device="cpu").to_polars()
+    assert none.schema == virpack.predict(CONTIGS, device="cpu").to_polars().schema
+    assert none.schema["sequence_id"] == polars.String
+
+
+def test_sequences_of_python_have_no_file(tmp_path: Path) -> None:
+    records = [("s 1", "ATGGCTAGC" * 60), ("s 2", "ACGT" * 200)]
+    summary = virpack.predict(iter(records), tmp_path / "verdicts", device="cpu")
+    assert [file["path"] for file in summary.report["inputs"]] == ["sequences"]
+    assert column(tmp_path / "verdicts/sequences.tsv", "sequence_id") == ["s 1", "s 2"]
+    with pytest.raises(virpack.InputError, match="resume is given for sequences in memory"):
+        virpack.predict(records, tmp_path / "verdicts", device="cpu", resume=True)
+    for output in ("", "-"):
+        with pytest.raises(virpack.InputError, match="the output is '-?'"):
+            virpack.predict(records, output, device="cpu")
+    assert virpack.predict([], device="cpu").records["sequence_id"].tolist() == []
+
+
 def test_options_are_heeded(caplog) -> None:
     strict = virpack.predict(CONTIGS, device="cpu", min_score=0.999)
     assert not strict.records["is_virus"].any()
@@ -103,6 +154,10 @@ def test_options_are_heeded(caplog) -> None:
         ({"length": 0}, "length is 0"),
         ({"resume": True}, "for an output"),
         ({"compat": "x"}, "compat is 'x'"),
+        ({"threads": -1}, "threads is -1\nhint: it must be a whole number of at least 1 or None"),
+        ({"genetic_code": 300}, "genetic_code is 300\nhint: it must be a whole number from 1 to 33"),
+        ({"min_score": "high"}, "min_score is 'high'\nhint: it must be a number or None"),
+        ({"classifier": 7}, "classifier is 7\nhint: it must be a path"),
     ],
 )
 def test_options_that_are_refused(options, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,6 +60,12 @@ def test_many_records_come_once_and_in_order(fasta: Callable[..., Path]) -> None
     assert [len(record.sequence) for record in found] == lengths
 
 
+def test_paths_in_a_list_are_refused(fasta: Callable[..., Path]) -> None:
+    for function in (virpack.read, virpack.frames):
+        with pytest.raises(virpack.InputError, match="(?s)the paths are in a list.*one by one"):
+            function([fasta([5])])  # type: ignore[operator]
+
+
 def test_a_missing_file_is_an_error_before_the_first_record(fasta: Callable[..., Path]) -> None:
     with pytest.raises(virpack.InputError, match="cannot open missing.fasta") as caught:
         virpack.read(fasta([5]), "missing.fasta")
@@ -137,7 +143,7 @@ def test_a_token_budget_follows_from_the_model() -> None:
     with pytest.raises(virpack.OutOfMemory) as caught:
         virpack.calculate_token_budget("cpu", "esm2_t48_15B_UR50D", min_tokens=1 << 40, max_tokens=1 << 41)
     assert isinstance(caught.value, MemoryError) and caught.value.needed > caught.value.available
-    with pytest.raises(virpack.InputError, match="(?s)\"gpu\" is not a device.*use auto, cpu"):
+    with pytest.raises(virpack.InputError, match='(?s)"gpu" is not a device.*use auto, cpu'):
         virpack.calculate_token_budget("gpu")
     with pytest.raises(virpack.DeviceError, match="cuda:4000 cannot be used"):
         virpack.calculate_token_budget("cuda:4000")
@@ -148,6 +154,12 @@ def test_importing_virpack_loads_neither_numpy_nor_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
+def test_a_missing_pytorch_is_named_with_what_to_install() -> None:
+    code = "import sys; sys.modules['torch'] = None; import virpack.torch"
+    failed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "ImportError: virpack.torch needs PyTorch: pip install 'virpack[torch]'" in failed.stderr
+
+
 def test_importing_virpack_takes_less_than_150_ms() -> None:
     code = "import time; start = time.perf_counter(); import virpack; print(time.perf_counter() - start)"
     times = [float(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout) for _ in range(5)]
@@ -156,6 +168,13 @@ def test_importing_virpack_takes_less_than_150_ms() -> None:
 
 def test_names_are_listed_and_others_are_attribute_errors() -> None:
     assert {"pack_lengths", "read", "frames", "GreedyPacker", "Error"} <= set(dir(virpack))
+    assert [name for name in dir(virpack) if not name.startswith("__") and name not in virpack.__all__] == []
+    assert virpack.__all__ == [*virpack._PLACES, "__version__"]
+    names: dict[str, object] = {}
+    exec("from virpack import *", names)
+    assert set(virpack.__all__) <= set(names) and names["embed"] is virpack.embed
+    page = subprocess.run([sys.executable, "-m", "pydoc", "virpack"], capture_output=True, text=True, check=True).stdout
+    assert all(f"    {name}(" in page for name in ("embed", "predict", "read", "frames", "plan", "pack_lengths"))
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         virpack.nothing  # noqa: B018
 

@@ -71,6 +71,37 @@ _PLACES = {
     "read": "_reading",
 }
 
+__all__ = [
+    "Committed",
+    "DeviceError",
+    "Embedder",
+    "Embeddings",
+    "Error",
+    "GreedyPacker",
+    "InputError",
+    "ModelError",
+    "OpenFrame",
+    "OutOfMemory",
+    "OutputError",
+    "Packing",
+    "Part",
+    "Plan",
+    "PlannedPart",
+    "Progress",
+    "Record",
+    "Skipped",
+    "Summary",
+    "Verdicts",
+    "calculate_token_budget",
+    "embed",
+    "frames",
+    "pack_lengths",
+    "plan",
+    "predict",
+    "read",
+    "__version__",
+]
+
 
 def __getattr__(name: str) -> Any:
     place = _PLACES.get(name)
@@ -82,4 +113,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_PLACES})
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

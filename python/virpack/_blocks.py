@@ -1,20 +1,20 @@
-"""The sources of records: files by their paths, or sequences from Python."""
+"""Blocks of records, in the form that Rust takes: ids and letters of single records, or of a column of Arrow."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import count, islice, zip_longest
 from typing import TYPE_CHECKING, Any, Union
 
 from virpack._errors import InputError
-from virpack._source import Source, is_path, path_list
+from virpack._paths import ends_as_file
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    _Block = Union[
+    Block = Union[
         tuple[list[str], list[Union[str, bytes]]],
         tuple[list[str], npt.NDArray[np.uint8], npt.NDArray[np.int64]],
     ]
@@ -22,169 +22,32 @@ if TYPE_CHECKING:
 # The number of records that are passed on at once.
 _BLOCK = 512
 
+# A gap in a sequence; before the extension in the name of a file.
+_POINT = ord(".")
+
+# What a class without a text of its own has.
+_NO_TEXT: Any = object.__str__
+
 # Marks the end of one of two iterables.
 _ENDED = object()
 
 
-def as_source(source: Source, ids: Iterable[Any] | None = None) -> list[str] | Iterator[_Block]:
-    """The paths of files, or an iterator of blocks of records.
-
-    A string is a path, because users name a file far more often than they pass one sequence.
-    """
-    if isinstance(source, (str, os.PathLike)):
-        if ids is not None:
-            raise InputError("ids are given for a file", "a file's records have ids of their own")
-        path = os.fspath(source)
-        if path.isalpha() and path.isupper() and not os.path.exists(path):
-            raise InputError(f"there is no file {path[:60]!r}", "a single sequence is given in a list")
-        return [path]
-    if isinstance(source, bytes):
-        raise InputError("the source is bytes", "give a path as str, or a list of sequences")
-    if isinstance(source, Mapping):
-        return _mapping(source, ids)
-    column = _column(source)
-    if column is not None:
-        return column(ids)
-    try:
-        records = iter(source)
-    except TypeError:
-        raise InputError(
-            f"the source is a {type(source).__name__}",
-            "give paths of files, or sequences: strings, (id, sequence) pairs, mappings with id and sequence, SeqRecord",
-        ) from None
-    if ids is not None:
-        return _blocks(_paired(ids, records))
-    try:
-        first = next(records)
-    except StopIteration:
-        return iter(())
-    if is_path(first):
-        return path_list([first, *records])
-    return _blocks(_records(first, records))
+def of_records(records: Iterable[Any]) -> Iterator[Block]:
+    """The blocks of records, each with its id; the number of a bare sequence, from 0, is its id."""
+    return _blocks(_with_letters(number, *_record(number, record)) for number, record in enumerate(records))
 
 
-def _text_ids(ids: Iterable[Any]) -> Iterator[str]:
-    return (id if isinstance(id, str) else str(id) for id in ids)
+def of_pairs(ids: Iterable[Any], sequences: Iterable[Any]) -> Iterator[Block]:
+    """The blocks of ids and sequences, which must be as many."""
+    return _blocks(_paired(ids, sequences))
 
 
-def _paired(ids: Iterable[Any], sequences: Iterable[Any]) -> Iterator[tuple[str, Any]]:
-    """Each sequence with its id, if there is one for each."""
-    for number, (id, sequence) in enumerate(zip_longest(_text_ids(ids), sequences, fillvalue=_ENDED)):
-        if id is _ENDED or sequence is _ENDED:
-            raise _unequal(number, fewer_ids=id is _ENDED)
-        yield str(id), sequence
-
-
-def _unequal(number: int, *, fewer_ids: bool) -> InputError:
-    """The error if ids and sequences do not end together, but one of them after ``number``."""
-    few, many = ("ids", "sequences") if fewer_ids else ("sequences", "ids")
-    return InputError(f"there are {number} {few}, and more {many}", "give one id for each sequence")
-
-
-def _records(first: Any, others: Iterator[Any]) -> Iterator[tuple[str, str | bytes]]:
-    yield _record(0, first)
-    for number, record in enumerate(others, 1):
-        yield _record(number, record)
-
-
-def _record(number: int, record: Any) -> tuple[str, str | bytes]:
-    """A record's id and letters; its number is the id of a bare sequence."""
-    if isinstance(record, (str, bytes)):
-        return str(number), record
-    if isinstance(record, tuple) and len(record) == 2:
-        id, sequence = record
-    elif isinstance(record, Mapping):
-        if "sequence" not in record:
-            raise InputError(f"record {number} has no sequence: its keys are {', '.join(map(repr, record))}")
-        id, sequence = record.get("id", number), record["sequence"]
-    elif hasattr(record, "seq"):
-        # Biopython's SeqRecord, and the records of pyfaidx and pysam, which use other names.
-        id, sequence = getattr(record, "id", getattr(record, "name", number)), record.seq
-    elif hasattr(record, "sequence"):
-        id, sequence = getattr(record, "id", getattr(record, "name", number)), record.sequence
-    else:
-        raise InputError(
-            f"record {number} is a {type(record).__name__}",
-            "records are strings, (id, sequence) pairs, mappings with id and sequence, or SeqRecord",
-        )
-    if sequence is None:
-        raise InputError(f"record {number} ({id}) has no sequence: it is None")
-    return str(id), sequence if isinstance(sequence, (str, bytes)) else str(sequence)
-
-
-def _blocks(records: Iterator[tuple[str, Any]]) -> Iterator[_Block]:
-    while block := list(islice(records, _BLOCK)):
-        yield [id for id, _ in block], [_letters(id, sequence) for id, sequence in block]
-
-
-def _letters(id: str, sequence: Any) -> str | bytes:
-    if isinstance(sequence, (str, bytes)):
-        return sequence
-    if sequence is None or isinstance(sequence, float):
-        raise InputError(f"record {id} has no sequence: it is {sequence}")
-    return str(sequence)
-
-
-def _mapping(source: Mapping[Any, Any], ids: Iterable[Any] | None) -> Iterator[_Block]:
-    """A batch of columns, as `datasets` and Ray pass it, or sequences by their ids."""
-    sequences = source.get("sequence")
-    if sequences is None or isinstance(sequences, (str, bytes)):
-        if ids is not None:
-            raise InputError("ids are given for a mapping", "its keys, or its column id, are the ids")
-        return _blocks((str(id), sequence) for id, sequence in source.items())
-    if ids is None:
-        ids = source.get("id")
-    found = as_source(sequences if hasattr(sequences, "__array__") else list(sequences), _given(ids, sequences))
-    assert not isinstance(found, list)
-    return found
-
-
-def _given(ids: Iterable[Any] | None, sequences: Any) -> Iterable[Any]:
-    return range(len(sequences)) if ids is None else ids
-
-
-def _column(source: Any) -> Callable[[Iterable[Any] | None], Iterator[_Block]] | None:
-    """The reader of a column of pyarrow, polars or pandas; None for anything else."""
-    package = type(source).__module__.partition(".")[0]
-    kind = type(source).__name__
-    if package == "pyarrow" and kind == "ChunkedArray":
-        return lambda ids: _arrow(source.chunks, ids)
-    if package == "pyarrow" and kind.endswith("Array"):
-        return lambda ids: _arrow([source], ids)
-    if package == "polars" and kind == "Series":
-        return lambda ids: _text_column(source.to_list(), ids)
-    if package == "pandas" and kind == "Series":
-        return lambda ids: _text_column(source.tolist(), source.index if ids is None else ids)
-    if package == "numpy" and kind == "ndarray":
-        return lambda ids: _text_column(source.tolist(), ids)
-    if package in ("pyarrow", "polars", "pandas") and kind in ("Table", "RecordBatch", "DataFrame"):
-        return lambda ids: _table(source, ids)
-    return None
-
-
-def _text_column(values: list[Any], ids: Iterable[Any] | None) -> Iterator[_Block]:
-    return _blocks(_paired(range(len(values)) if ids is None else ids, values))
-
-
-def _table(source: Any, ids: Iterable[Any] | None) -> Iterator[_Block]:
-    """The columns ``sequence``, and ``id`` if there is one, of a table."""
-    names = list(getattr(source, "column_names", None) or source.columns)
-    if "sequence" not in names:
-        raise InputError(f"the table has no column sequence: it has {', '.join(map(str, names))}")
-    if ids is None and "id" in names:
-        column = source["id"]
-        ids = column.to_pylist() if hasattr(column, "to_pylist") else column
-    found = as_source(source["sequence"], ids)
-    assert not isinstance(found, list)
-    return found
-
-
-def _arrow(chunks: Any, ids: Iterable[Any] | None) -> Iterator[_Block]:
-    """Columns of Arrow: the letters are read in place, from one buffer."""
+def of_column(chunks: Iterable[Any], ids: Iterable[Any] | None) -> Iterator[Block]:
+    """The blocks of columns of Arrow: the letters are read in place, from one buffer."""
     import numpy as np
     import pyarrow as pa
 
-    names = _text_ids(count() if ids is None else ids)
+    names = (_id(number, id) for number, id in enumerate(count() if ids is None else ids))
     number = 0
     for chunk in chunks:
         own_names = list(islice(names, len(chunk)))
@@ -196,7 +59,7 @@ def _arrow(chunks: Any, ids: Iterable[Any] | None) -> Iterator[_Block]:
             null = number - len(chunk) + chunk.is_null().to_pylist().index(True)
             raise InputError(f"record {null} of the column has no sequence: it is null")
         if not (wide or pa.types.is_string(chunk.type) or pa.types.is_binary(chunk.type)):
-            yield from _blocks(zip(own_names, chunk.to_pylist()))
+            yield from _of_values(number - len(chunk), zip(own_names, chunk.to_pylist()))
             continue
         _, offsets, letters = chunk.buffers()
         kind = np.int64 if wide else np.int32
@@ -204,6 +67,101 @@ def _arrow(chunks: Any, ids: Iterable[Any] | None) -> Iterator[_Block]:
         data = np.frombuffer(letters, dtype=np.uint8) if letters is not None else np.empty(0, dtype=np.uint8)
         for begin in range(0, len(chunk), _BLOCK):
             own = bounds[begin : begin + _BLOCK + 1].astype(np.int64)
-            yield own_names[begin : begin + _BLOCK], data[own[0] : own[-1]], own - own[0]
+            names_here, letters_here = own_names[begin : begin + _BLOCK], data[own[0] : own[-1]]
+            if (letters_here == _POINT).any():
+                # One of these may be the name of a file.
+                pairs = zip(names_here, chunk[begin : begin + _BLOCK].to_pylist())
+                yield from _of_values(number - len(chunk) + begin, pairs)
+            else:
+                yield names_here, letters_here, own - own[0]
     if ids is not None and next(names, None) is not None:
         raise _unequal(number, fewer_ids=False)
+
+
+def _of_values(first: int, pairs: Iterable[tuple[str, Any]]) -> Iterator[Block]:
+    """The blocks of ids and sequences, of which the first is record ``first``."""
+    return _blocks(_with_letters(number, id, sequence) for number, (id, sequence) in enumerate(pairs, first))
+
+
+def _blocks(records: Iterator[tuple[str, str | bytes]]) -> Iterator[Block]:
+    while block := list(islice(records, _BLOCK)):
+        yield [id for id, _ in block], [letters for _, letters in block]
+
+
+def _paired(ids: Iterable[Any], sequences: Iterable[Any]) -> Iterator[tuple[str, str | bytes]]:
+    for number, (id, sequence) in enumerate(zip_longest(ids, sequences, fillvalue=_ENDED)):
+        if id is _ENDED or sequence is _ENDED:
+            raise _unequal(number, fewer_ids=id is _ENDED)
+        yield _with_letters(number, _id(number, id), sequence)
+
+
+def _unequal(number: int, *, fewer_ids: bool) -> InputError:
+    """The error if ids and sequences do not end together, but one of them after ``number``."""
+    few, many = ("ids", "sequences") if fewer_ids else ("sequences", "ids")
+    return InputError(f"there are {number} {few}, and more {many}", "give one id for each sequence")
+
+
+def _record(number: int, record: Any) -> tuple[str, Any]:
+    """A record's id and its sequence."""
+    if isinstance(record, (str, bytes)):
+        return str(number), record
+    if type(record) is tuple and len(record) == 2:
+        return _id(number, record[0]), record[1]
+    if isinstance(record, os.PathLike):
+        raise InputError(f"record {number} is a path among sequences", "give paths alone, or sequences alone")
+    if isinstance(record, Mapping):
+        if "sequence" not in record:
+            raise InputError(f"record {number} has no sequence: its keys are {', '.join(map(repr, record))}")
+        return _id(number, record.get("id", number)), record["sequence"]
+    # Biopython's SeqRecord has `seq`, the records of virpack, pyfaidx and pysam have other names.
+    for name in ("seq", "sequence"):
+        if hasattr(record, name):
+            return _id(number, getattr(record, "id", getattr(record, "name", number))), getattr(record, name)
+    if isinstance(record, tuple) and len(record) == 2:
+        return _id(number, record[0]), record[1]
+    if is_missing(record) or is_letters(record):
+        return str(number), record
+    raise InputError(
+        f"record {number} is a {type(record).__name__}",
+        "records are strings, (id, sequence) pairs, mappings with id and sequence, or SeqRecord",
+    )
+
+
+def _id(number: int, id: Any) -> str:
+    if isinstance(id, str):
+        return id
+    if is_missing(id):
+        raise InputError(f"record {number} has no id: it is {id}", "give each record an id, or give none")
+    return id.decode(errors="replace") if isinstance(id, bytes) else str(id)
+
+
+def _with_letters(number: int, id: str, sequence: Any) -> tuple[str, str | bytes]:
+    """A record's id and letters, which are never made of a value that is something else."""
+    if isinstance(sequence, bytearray):
+        sequence = bytes(sequence)
+    is_text = isinstance(sequence, (str, bytes))
+    if is_text and not ends_as_file(sequence):
+        return id, sequence
+    record = f"record {number} ({id[:60]})"
+    if is_text:
+        raise InputError(f"{record} is the name of a file: {sequence!r}", "give paths alone, without ids")
+    if is_missing(sequence):
+        raise InputError(f"{record} has no sequence: it is {sequence}", "leave it out, or give its letters")
+    if not is_letters(sequence):
+        raise InputError(f"{record} has a {type(sequence).__name__} as its sequence", "give str, bytes or Biopython's Seq")
+    return id, str(sequence)
+
+
+def is_letters(value: Any) -> bool:
+    """Whether a value is the letters of a sequence: text, or an object like Biopython's ``Seq``, which has a text of its own."""
+    if isinstance(value, (str, bytes, bytearray)):
+        return True
+    # Numbers have no length, lists have no text of their own, and arrays are columns.
+    return type(value).__str__ is not _NO_TEXT and hasattr(value, "__len__") and not hasattr(value, "__array__")
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a value says that there is none: None, NaN, and what pandas has for them."""
+    if isinstance(value, float):
+        return value != value
+    return value is None or type(value).__name__ in ("NAType", "NaTType")

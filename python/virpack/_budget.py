@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from virpack import _virpack
+from virpack import _options, _virpack
 
 
 def calculate_token_budget(
@@ -40,4 +40,5 @@ def calculate_token_budget(
     OutOfMemory
         The smallest budget does not fit; the error has the bytes ``available`` and ``needed``.
     """
-    return _virpack.calculate_token_budget(device, model, max_length, min_tokens, max_tokens)
+    given = {"device": device, "max_length": max_length, "min_tokens": min_tokens, "max_tokens": max_tokens}
+    return _virpack.calculate_token_budget(model=_options.path("model", model), **_options.checked(given))

@@ -8,11 +8,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, overload
 
 from virpack import _options, _virpack
-from virpack._embeddings import Embeddings, Summary
+from virpack._embeddings import Embeddings, Summary, or_existing
 from virpack._errors import Error, InputError
-from virpack._run import ProgressCallback, hook, logger, warn
-from virpack._source import Source
-from virpack._blocks import as_source
+from virpack._run import ProgressCallback, counted, hook, logger, warn
+from virpack._source import Source, as_source
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -150,7 +149,7 @@ def embed(
     format, dtype_out, resume, checkpoint, shard, report, force
         For `output`, like the options of ``virpack embed``: the format, whatever the extension of the name (``npy``,
         ``parquet``, ``arrow``, ``safetensors``, ``h5``); the type of the values in the file; continue an unfinished
-        run of the same files; write checkpoints during a run of files; only every N-th record, ``"I/N"``; a page
+        run of the same files, or return the results of a complete one; write checkpoints during a run of files; only every N-th record, ``"I/N"``; a page
         about the rows, ``OUTPUT.report.html``; replace an existing output.
     progress
         Called with a `Progress` several times a second. An exception that it raises ends the run.
@@ -172,7 +171,7 @@ def embed(
     >>> import virpack
     >>> embeddings = virpack.embed([("a", "MKTLLV"), ("b", "MKQ")])
     >>> embeddings.ids, embeddings.values.shape
-    (['a', 'b'], (2, 192))
+    (['a', 'b'], (2, 128))
     """
     options = _options.embedder(
         model,
@@ -207,7 +206,8 @@ def embed(
     )
     found = as_source(source, ids)
     if isinstance(found, list):
-        return _summary(_virpack.embed_files(found, options, written, hook(progress)))
+        return or_existing("rows", lambda: _summary(_virpack.embed_files(found, options, written, hook(progress))))
+    _options.resumable(found, resume)
     return _write(_virpack.Engine(options, hook(None)), found, written, progress)
 
 
@@ -245,7 +245,7 @@ token_budget, buffer_size, packing
     >>> import virpack
     >>> with virpack.Embedder("virpack-mini/peptide") as embedder:
     ...     embedder.embed(["MKTLLV"]).values.shape
-    (1, 192)
+    (1, 128)
     """
 
     def __init__(
@@ -347,8 +347,7 @@ token_budget, buffer_size, packing
         iterator of Embeddings
             In the order of the source.
         """
-        if rows < 1:
-            raise InputError(f"rows is {rows}", "it must be at least 1")
+        rows = _options.checked({"rows": rows})["rows"]
         return _pieces(self._open().stream(as_source(source, ids), rows, hook(progress)))
 
     def write(
@@ -377,7 +376,9 @@ token_budget, buffer_size, packing
             report=report,
             force=force,
         )
-        return _write(self._open(), as_source(source, ids), written, progress)
+        found = as_source(source, ids)
+        _options.resumable(found, resume)
+        return or_existing("rows", lambda: _write(self._open(), found, written, progress))
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         """Add the column ``embedding``, float32 [n, hidden], to a batch with the column ``sequence`` and maybe ``id``.
@@ -425,6 +426,7 @@ def _restored(model: str, arguments: dict[str, Any]) -> Embedder:
 
 def _all(engine: _virpack.Engine, source: Any, progress: ProgressCallback | None) -> Embeddings:
     [embeddings] = _pieces(engine.stream(source, None, hook(progress)))
+    warn(embeddings._repeated())
     return embeddings
 
 
@@ -434,22 +436,8 @@ def _pieces(stream: _virpack.Pieces) -> Iterator[Embeddings]:
             warn(piece)
         else:
             embeddings = Embeddings(piece)
-            _warn(embeddings)
+            warn(embeddings._noted())
             yield embeddings
-
-
-def _warn(embeddings: Embeddings) -> None:
-    truncated = embeddings.truncated.nonzero()[0]
-    if len(truncated):
-        first = embeddings.ids[truncated[0]]
-        logger.warning("%s truncated, the first is %s", _records_are(len(truncated)), first)
-    if embeddings.skipped:
-        first = embeddings.skipped[0]
-        logger.warning("%s skipped, the first is %s (%s)", _records_are(len(embeddings.skipped)), first.id, first.reason)
-
-
-def _records_are(count: int) -> str:
-    return "1 record is" if count == 1 else f"{count:,} records are"
 
 
 def _write(engine: _virpack.Engine, source: Any, output: dict[str, Any], progress: ProgressCallback | None) -> Summary:
@@ -460,5 +448,7 @@ def _summary(written: tuple[str, list[Any], int, int, list[str]]) -> Summary:
     report, files, rows, skipped, remarks = written
     warn(remarks)
     if skipped:
-        logger.warning("%s skipped", _records_are(skipped))
+        logger.warning("%s skipped", counted(skipped, "record is", "records are"))
+    elif rows == 0:
+        logger.warning("the output has no rows: there was no record")
     return Summary(report, [os.fspath(file) for file in files], rows, skipped)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from virpack import _virpack
-from virpack._errors import InputError
+from virpack._errors import InputError, OutputError
+from virpack._run import counted, logger
 
 if TYPE_CHECKING:
     import anndata as _anndata
@@ -60,6 +63,8 @@ class Embeddings:
         Whether only the record's beginning was embedded.
     unknown : int64 array [n]
         Letters that the model does not know.
+    gaps : int64 array [n]
+        Gap characters, ``-`` and ``.``.
     residues : int64 array [n] or None
         With ``pool=None``: the number of rows in ``values`` of each record.
     skipped : list of Skipped
@@ -73,6 +78,7 @@ class Embeddings:
         self.lengths: npt.NDArray[np.int64] = rows.lengths
         self.truncated: npt.NDArray[np.bool_] = rows.truncated
         self.unknown: npt.NDArray[np.int64] = rows.unknown
+        self.gaps: npt.NDArray[np.int64] = rows.gaps
         self.residues: npt.NDArray[np.int64] | None = rows.residues
         self.skipped = [Skipped(*skipped) for skipped in rows.skipped]
 
@@ -135,7 +141,8 @@ class Embeddings:
         if self.residues is not None:
             offsets = np.concatenate([np.zeros(1, dtype=np.int64), self._ends])
             column = pa.LargeListArray.from_arrays(pa.array(offsets), column)
-        return pa.table({**self._columns(), "embedding": column})
+        columns = self._columns()
+        return pa.table({**columns, "id": pa.array(columns["id"], pa.string()), "embedding": column})
 
     def to_polars(self) -> _pl.DataFrame:
         """The table of `to_arrow`, with ``embedding`` as ``pl.Array(pl.Float32, hidden)``."""
@@ -145,7 +152,8 @@ class Embeddings:
             return residues
         shape = polars.Array(polars.Float32, self.values.shape[1])
         embedding = polars.Series("embedding", self.values, dtype=shape)
-        frame: _pl.DataFrame = polars.DataFrame(self._columns()).with_columns(embedding)
+        columns = polars.DataFrame(self._columns(), schema_overrides={"id": str})
+        frame: _pl.DataFrame = columns.with_columns(embedding)
         return frame
 
     def to_pandas(self) -> _pd.DataFrame:
@@ -165,6 +173,34 @@ class Embeddings:
         columns = self._columns()
         obs = pandas.DataFrame(columns, index=pandas.Index(columns.pop("id"), name="id"))
         return package.AnnData(X=self.values, obs=obs)
+
+    def _noted(self) -> Iterator[str]:
+        """Lines about unusual records, as `noted.rs` has them for runs that write files."""
+        for noted, one, many, what in (
+            (self.truncated, "record is", "records are", "truncated"),
+            (self.unknown, "record has", "records have", "{} that the model does not know"),
+            (self.gaps, "record has", "records have", "{} (- or .)"),
+        ):
+            if len(places := noted.nonzero()[0]):
+                kind = "letter" if noted is self.unknown else "gap character"
+                what = what.format(counted(int(noted.sum()), kind, f"{kind}s"))
+                yield f"{counted(len(places), one, many)} {what}, the first is {self.ids[places[0]]}"
+        if self.skipped:
+            first = self.skipped[0]
+            skipped = counted(len(self.skipped), "record is", "records are")
+            yield f"{skipped} skipped, the first is {first.id} ({first.reason})"
+
+    def _repeated(self) -> Iterator[str]:
+        """A line about ids that several records have."""
+        seen: set[str] = set()
+        again: dict[str, None] = {}
+        for id in self.ids:
+            if id in seen:
+                again[id] = None
+            seen.add(id)
+        if again:
+            ids = counted(len(again), "id comes", "ids come")
+            yield f"{ids} more than once, the first is {next(iter(again))}: each record has its own row"
 
     def _columns(self) -> dict[str, Any]:
         return {
@@ -200,6 +236,25 @@ class Summary:
     def __repr__(self) -> str:
         output = self.files[0] if self.files else self.report.get("output")
         return f"Summary({output!r}, {self.rows} rows, {self.skipped} skipped)"
+
+
+def or_existing(rows: str, run: Callable[[], Summary]) -> Summary:
+    """The results of a run; if its output is complete already, those in the report of the run that made it.
+
+    ``rows`` is the name of the count of rows in the report.
+    """
+    try:
+        return run()
+    except OutputError as error:
+        path = error.facts.get("complete_report")
+        if path is None:
+            raise
+        logger.info("%s", error.message)
+    text = Path(path).read_text(encoding="utf-8")
+    report = json.loads(text)
+    names = dict.fromkeys([*report["files"], Path(path).name])
+    files = [os.fspath(Path(path).with_name(name)) for name in names]
+    return Summary(text, files, report["counts"][rows], report["counts"].get("skipped", 0))
 
 
 def _package(name: str, function: str) -> Any:

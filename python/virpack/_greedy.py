@@ -27,6 +27,7 @@ class GreedyPacker:
 
     Examples
     --------
+    >>> from virpack import GreedyPacker
     >>> packer = GreedyPacker(63)
     >>> records = [{"id": str(n), "sequence": "M" * n} for n in (48, 26, 26, 7)]
     >>> [[record["id"] for record in batch] for batch in packer.pack_sequences(records)]

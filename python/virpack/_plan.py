@@ -12,7 +12,7 @@ from virpack import _options, _virpack
 from virpack._embed import DEFAULT_MODEL, Embedder
 from virpack._errors import InputError
 from virpack._run import ProgressCallback, hook, logger, warn
-from virpack._source import path_list
+from virpack._paths import path_list
 
 Path_ = str | os.PathLike[str]
 
@@ -158,8 +158,6 @@ def plan(
     ...     plan.embed(number)
     >>> plan.commit("proteins.npy")  # doctest: +SKIP
     """
-    if part_tokens < 1:
-        raise InputError(f"part_tokens is {part_tokens}", "it must be at least 1")
     _options.choice("dtype", dtype, _options.DTYPES, optional=True)
     _options.choice("dtype_out", dtype_out, _options.DTYPES_OUT)
     options: dict[str, Any] = {
@@ -175,8 +173,7 @@ def plan(
         "long_records": long_records,
         "window_overlap": window_overlap,
     }
-    _options.rows(options)
-    made = _virpack.plan_files(path_list(source), options, hook(None))
+    made = _virpack.plan_files(path_list(source), _options.rows(options), hook(None))
     warn(made.remarks)
     return Plan._of(os.fspath(directory), made)
 
@@ -280,7 +277,7 @@ class Plan:
             "packing": packing,
         }
         runs_on = _options.runs_on(device, None, threads, device_timeout)
-        batches = {name: arguments[name] for name in ("token_budget", "buffer_size", "packing")}
+        batches = _options.checked({name: arguments[name] for name in ("token_budget", "buffer_size", "packing")})
         engine = self._plan.engine({"runs_on": runs_on, **batches}, hook(None))
         return Embedder._of(self.model, engine, (_embedder_of, (self.directory, arguments)))
 
@@ -353,7 +350,7 @@ class Plan:
             "dtype_out": dtype_out,
             "force": force,
         }
-        done = _virpack.commit(options, hook(None))
+        done = _virpack.commit(_options.checked(options), hook(None))
         committed = Committed(os.fspath(done[0]), *done[1:-1], [os.fspath(file) for file in done[-1]])
         if committed.device_kinds > 1:
             logger.warning(

@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from virpack import _options, _virpack
-from virpack._embeddings import Summary
+from virpack._embeddings import Summary, or_existing
 from virpack._errors import InputError
 from virpack._run import ProgressCallback, hook, warn
-from virpack._blocks import as_source
+from virpack._source import as_source
 
 if TYPE_CHECKING:
     import pandas as _pd
@@ -97,8 +97,10 @@ class Verdicts:
 
     def to_polars(self, table: str = "records") -> _pl.DataFrame:
         """A table as a data frame: ``records``, ``chunks``, ``frames`` or ``regions``."""
-        columns = {n: c.tolist() if c.dtype == object else c for n, c in self._named(table).items()}
-        found: _pl.DataFrame = _frame("polars", columns)
+        columns = self._named(table)
+        texts = {name: bool if name in _FLAGS else str for name, column in columns.items() if column.dtype == object}
+        values = {name: column.tolist() if name in texts else column for name, column in columns.items()}
+        found: _pl.DataFrame = _frame("polars", values, schema_overrides=texts)
         return found
 
     def _named(self, table: str) -> Table:
@@ -221,7 +223,8 @@ def predict(
     device, dtype, threads, device_timeout, token_budget, buffer_size
         As those of `virpack.embed`.
     resume, checkpoint, force
-        With an output: continue an unfinished run; write checkpoints during a run; replace existing tables.
+        With an output: continue an unfinished run of the same files, or return the results of a complete one; write
+        checkpoints during a run of files; replace existing tables.
     progress
         Called with a `Progress` several times a second. An exception that it raises ends the run.
 
@@ -248,71 +251,53 @@ def predict(
         raise InputError("model is given with a preset or a classifier", "a model's directory has its classifiers")
     _options.choice("compat", compat, ("virnucpro", "broad"), optional=True)
     options: dict[str, Any] = {
-        "model": _text(model),
+        "model": _text("model", model),
         "name": preset,
         "classifier": _classifier(preset, classifier),
-        "nucleotide_classifier": _text(nucleotide_classifier),
-        "protein_model": _text(protein_model),
-        "nucleotide_model": _text(nucleotide_model),
+        "nucleotide_classifier": _text("nucleotide_classifier", nucleotide_classifier),
+        "protein_model": _text("protein_model", protein_model),
+        "nucleotide_model": _text("nucleotide_model", nucleotide_model),
         "runs_on": _options.runs_on(device, dtype, threads, device_timeout),
+        "compat": compat if compat is not None or preset is None else "virnucpro",
+    }
+    numbers = {
         "length": length,
         "min_length": min_length,
         "genetic_code": genetic_code,
         "min_score": min_score,
         "prevalence": prevalence,
         "min_chunk_score": min_chunk_score,
-        "compat": compat if compat is not None or preset is None else "virnucpro",
         "token_budget": token_budget,
         "buffer_size": buffer_size,
         "resume": resume,
         "checkpoint": checkpoint,
         "force": force,
     }
+    options.update(_options.checked(numbers))
     others = (nucleotide_classifier, protein_model, nucleotide_model)
     if options["classifier"] is None and any(other is not None for other in others):
         raise InputError("a model is given without its classifier", "name the classifier that it was trained with")
+    if output is not None:
+        options["output"] = _options.output_path(output, "directory")
+        found = as_source(source)
+        _options.resumable(found, resume)
+        return or_existing("records", lambda: _summary(_virpack.predict_source(found, options, True, hook(progress))))
+    if resume or force:
+        raise InputError("resume and force are for an output", "name one with output=")
+    found = as_source(source)
     # An interrupted run may still write its end there.
     with tempfile.TemporaryDirectory(prefix="virpack-", ignore_cleanup_errors=True) as scratch:
-        paths = _files(source, Path(scratch))
-        if output is not None:
-            options["output"] = os.fspath(output)
-            return _summary(_virpack.predict_files(paths, options, True, hook(progress)))
-        if resume or force:
-            raise InputError("resume and force are for an output", "name one with output=")
         directory = Path(scratch, "verdicts")
         options.update(output=os.fspath(directory), checkpoint=False)
-        written = _virpack.predict_files(paths, options, False, hook(progress))
+        written = _virpack.predict_source(found, options, False, hook(progress))
         return Verdicts(directory, _summary(written).report)
-
-
-def _files(source: Any, scratch: Path) -> list[str]:
-    """The files of a source; sequences are written to one, because the run only reads files."""
-    found = as_source(source)
-    if isinstance(found, list):
-        return found
-    path = scratch / "sequences.fasta"
-    with path.open("wb") as file:
-        for block in found:
-            ids: list[str] = block[0]
-            sequences: list[str | bytes]
-            if len(block) == 3:
-                column, offsets = block[1].tobytes(), block[2].tolist()
-                sequences = [column[begin:end] for begin, end in zip(offsets, offsets[1:])]
-            else:
-                sequences = block[1]
-            for id, sequence in zip(ids, sequences):
-                if "\n" in id or "\r" in id:
-                    raise InputError(f"the id {id!r} goes over several lines")
-                letters = sequence.encode() if isinstance(sequence, str) else sequence
-                file.write(b">%s\n%s\n" % (id.encode(), b"".join(letters.split())))
-    return [os.fspath(path)]
 
 
 def _classifier(preset: str | None, classifier: Path_ | None) -> str | None:
     if preset is not None:
         _options.choice("preset", preset, tuple(_PRESETS))
     if classifier is not None or preset is None:
-        return _text(classifier)
+        return _text("classifier", classifier)
     names = [f"{_PRESETS[preset]}_model.{ending}" for ending in ("pth", "safetensors")]
     found = next((name for name in names if os.path.exists(name)), None)
     if found is None:
@@ -326,14 +311,14 @@ def _summary(written: tuple[str, list[Any], int, list[str]]) -> Summary:
     return Summary(report, [os.fspath(file) for file in files], records, 0)
 
 
-def _text(path: Path_ | None) -> str | None:
-    return None if path is None else os.fspath(path)
+def _text(name: str, path: Path_ | None) -> str | None:
+    return None if path is None else _options.path(name, path)
 
 
 def _table(path: Path) -> Table:
-    """The columns of a table."""
+    """The columns of a table, whose cells with a quote are quoted as in CSV."""
     with path.open(newline="", encoding="utf-8") as file:
-        names, *rows = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+        names, *rows = csv.reader(file, delimiter="\t")
     columns = zip(*rows) if rows else [()] * len(names)
     return {name: _array(name, column) for name, column in zip(names, columns)}
 
@@ -348,8 +333,8 @@ def _array(name: str, column: tuple[str, ...]) -> npt.NDArray[Any]:
     return np.array(column, dtype=object)
 
 
-def _frame(package: str, columns: Any) -> Any:
+def _frame(package: str, columns: Any, **options: Any) -> Any:
     try:
-        return __import__(package).DataFrame(columns)
+        return __import__(package).DataFrame(columns, **options)
     except ImportError as error:
         raise ImportError(f"Verdicts.to_{package} needs {package}: pip install {package}") from error

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from virpack import _virpack
 from virpack._run import warn
-from virpack._source import path_list
+from virpack._errors import InputError
+from virpack._paths import path_list
 
 
 class Record(NamedTuple):
@@ -93,8 +94,18 @@ def read(*paths: str | os.PathLike[str], shard: tuple[int, int] | None = None) -
     >>> import virpack
     >>> for record in virpack.read("examples/proteins.fasta"):
     ...     print(record.id, len(record.sequence))
+    sp|P0CG48|UBC_HUMAN 76
+    sp|P01308|INS_HUMAN 110
+    sp|P00698|LYSC_CHICK 129
+    sp|P42212|GFP_AEQVI 238
     """
-    return _records(_virpack.Reader(path_list(paths), shard or (0, 1)))
+    return _records(_virpack.Reader(_each(paths), shard or (0, 1)))
+
+
+def _each(paths: tuple[str | os.PathLike[str], ...]) -> list[str]:
+    if paths and isinstance(paths[0], (list, tuple)):
+        raise InputError(f"the paths are in a {type(paths[0]).__name__}", "give them one by one, as in read(*paths)")
+    return path_list(paths)
 
 
 def _records(reader: _virpack.Reader) -> Iterator[Record]:
@@ -131,7 +142,7 @@ def frames(
     InputError
         As in `read`, and a record that holds a protein.
     """
-    return _frames(_virpack.Frames(path_list(paths), length, genetic_code, shard or (0, 1)))
+    return _frames(_virpack.Frames(_each(paths), length, genetic_code, shard or (0, 1)))
 
 
 def _frames(reader: _virpack.Frames) -> Iterator[OpenFrame]:

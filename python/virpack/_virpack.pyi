@@ -7,7 +7,6 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
-    "Collator",
     "Engine",
     "Frames",
     "Loader",
@@ -18,6 +17,7 @@ __all__ = [
     "Tokenizer",
     "__version__",
     "calculate_token_budget",
+    "check_batches",
     "commit",
     "embed_files",
     "fit_token_budget",
@@ -26,7 +26,7 @@ __all__ = [
     "pack_lengths",
     "pack_records",
     "plan_files",
-    "predict_files",
+    "predict_source",
 ]
 
 __version__: str
@@ -89,7 +89,7 @@ class Tokenizer:
 class Loader(Iterator[dict[str, Any]]):
     def __new__(
         cls,
-        paths: list[str],
+        source: _Source,
         tokenizer: Tokenizer,
         options: _BatchOptions,
         prefetch: int,
@@ -100,14 +100,7 @@ class Loader(Iterator[dict[str, Any]]):
     def take_skipped(self) -> list[tuple[int, str, str]]: ...
     def remarks(self) -> list[str]: ...
 
-@final
-class Collator:
-    def __new__(cls, tokenizer: Tokenizer, options: _BatchOptions) -> Collator: ...
-    def push(self, ids: list[str], sequences: list[str], numbers: list[int]) -> None: ...
-    def pop(self) -> dict[str, Any] | None: ...
-    def flush(self) -> list[dict[str, Any]]: ...
-    def take_skipped(self) -> list[tuple[int, str, str]]: ...
-
+def check_batches(options: _BatchOptions) -> None: ...
 def main(arguments: list[str]) -> int: ...
 
 @final
@@ -119,6 +112,7 @@ class Rows:
     lengths: npt.NDArray[np.int64]
     truncated: npt.NDArray[np.bool_]
     unknown: npt.NDArray[np.int64]
+    gaps: npt.NDArray[np.int64]
     skipped: list[tuple[int, int, str, int, str]]
 
 @final
@@ -175,6 +169,6 @@ class Plan:
 
 def plan_files(paths: list[str], given: dict[str, Any], hook: _Hook | None) -> Plan: ...
 def commit(given: dict[str, Any], hook: _Hook | None) -> tuple[Any, bool, int, int, int, int, int, int, list[Any]]: ...
-def predict_files(
-    paths: list[str], options: dict[str, Any], keeps: bool, hook: _Hook | None
+def predict_source(
+    source: _Source, options: dict[str, Any], keeps: bool, hook: _Hook | None
 ) -> tuple[str, list[Any], int, list[str]]: ...

@@ -38,6 +38,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use virpack_device::Device;
+use virpack_seq::Records;
 use virpack_seq::frames::Pair;
 
 use crate::Error;
@@ -110,6 +111,42 @@ fn beside<B: Device>(device: &Arc<B>) -> Result<Arc<B>, Error> {
     }
 }
 
+/// As [`predict`], of `records` instead of the inputs that `options` name. They are in memory, so that
+/// nothing is kept of an unfinished run. Their ids stay as they are.
+///
+/// ```
+/// use virpack_core::CancelToken;
+/// use virpack_core::model::mini;
+/// use virpack_core::predict::{Bundle, PredictOptions, predict_records};
+/// use virpack_core::seq::{Record, Records};
+///
+/// # let folder = tempfile::tempdir()?;
+/// let built_in = Bundle::open(&mini::location())?;
+/// let options = PredictOptions::with_bundle(Vec::new(), &built_in, None, folder.path().join("verdicts"));
+/// let records = Records::from_records("sequences", [Record::new("contig 1", "ATGGCTAGC".repeat(60))]);
+/// let predicted = predict_records(records, &options, &CancelToken::new(), |_event| ())?;
+/// assert_eq!(predicted.calls.counts.records, 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+///
+/// As [`predict`].
+pub fn predict_records(
+    records: Records,
+    options: &PredictOptions,
+    cancel: &CancelToken,
+    mut on_event: impl FnMut(Event),
+) -> Result<PredictSummary, Error> {
+    let options = options.of_records(&records);
+    options.check_output()?;
+    let devices = options.device.open_all_noting(|card| on_event(Event::LeftOut(card)))?;
+    for_devices!(devices, |devices| {
+        let nucleotide = devices.iter().map(beside).collect::<Result<_, _>>()?;
+        run(Pair { nucleotide, protein: devices }, &options, || Ok(records), cancel, on_event)
+    })
+}
+
 /// Runs [`predict`] on devices that are ready: at least one for each model. Both models may use the same.
 ///
 /// # Errors
@@ -119,10 +156,21 @@ pub fn predict_on<B: Device + 'static>(
     devices: Pair<Vec<Arc<B>>>,
     options: &PredictOptions,
     cancel: &CancelToken,
+    on_event: impl FnMut(Event),
+) -> Result<PredictSummary, Error> {
+    run(devices, options, || options.open_inputs(), cancel, on_event)
+}
+
+/// Judges the records that `open` returns, once the models are found.
+fn run<B: Device + 'static>(
+    devices: Pair<Vec<Arc<B>>>,
+    options: &PredictOptions,
+    open: impl FnOnce() -> Result<Records, Error>,
+    cancel: &CancelToken,
     mut on_event: impl FnMut(Event),
 ) -> Result<PredictSummary, Error> {
     let models = options.find_models()?;
-    let records = options.open_inputs()?;
+    let records = open()?;
     let session = options.session()?;
     let mut judges = Judges::load(&devices, &models, options, &session, &mut on_event)?;
     drop(devices);

@@ -14,6 +14,7 @@ use virpack_core::{EmbedSummary, Embedder, EmbedderOptions, Embeddings, embed};
 
 use crate::error::Outcome;
 use crate::handle::Handle;
+use crate::noted;
 use crate::options::{EmbedderArguments, OutputArguments};
 use crate::run::{Keeps, Reporter, Run};
 use crate::source::{Opening, Source};
@@ -66,6 +67,7 @@ struct Rows {
     lengths: Py<PyArray1<i64>>,
     truncated: Py<PyArray1<bool>>,
     unknown: Py<PyArray1<i64>>,
+    gaps: Py<PyArray1<i64>>,
     skipped: Vec<WithoutEmbedding>,
 }
 
@@ -169,13 +171,9 @@ impl Engine {
 impl Engine {
     /// Loads the model of these options.
     pub(crate) fn load(py: Python<'_>, options: EmbedderOptions, hook: Option<Py<PyAny>>) -> Outcome<Self> {
-        let load = move |reporter: &mut Reporter<Embedder>, _: &_| {
-            let embedder = Embedder::new(options, |event| reporter.event(event))?;
-            reporter.item(embedder);
-            Ok(())
-        };
-        let mut run = Run::start(None, hook, Keeps::Nothing, load)?;
-        let embedder = run.next(py)?.expect("an embedder comes before the end");
+        let load =
+            move |reporter: &mut Reporter<Embedder>| Embedder::new(options, |event| reporter.event(event));
+        let embedder = Run::once(py, hook, load)?;
         Ok(Engine { embedder: Handle::new(embedder) })
     }
 
@@ -208,8 +206,8 @@ fn embed_files(
 /// Returns the results of a run that writes a file.
 fn written(py: Python<'_>, run: &mut Run<EmbedSummary>) -> Outcome<Written> {
     let summary = run.only(py)?;
+    let remarks = noted::embedded(&summary);
     let report = serde_json::Value::Object(summary.report).to_string();
-    let remarks = summary.remarks.iter().map(ToString::to_string).collect();
     let counts = summary.written;
     let files = counts.files.into_iter().map(PathBuf::into_os_string).collect();
     Ok((report, files, counts.rows, counts.skipped, remarks))
@@ -251,6 +249,7 @@ fn rows(py: Python<'_>, embeddings: Embeddings) -> Outcome<Py<Rows>> {
         lengths: array(rows.iter().map(|row| row.length as i64).collect()),
         truncated: truncated.into_pyarray(py).unbind(),
         unknown: array(rows.iter().map(|row| row.unknown.into()).collect()),
+        gaps: array(rows.iter().map(|row| row.gaps.into()).collect()),
         skipped: skipped.map(|s| (s.record, s.line, s.id.to_string(), s.length, s.reason.as_str())).collect(),
     };
     Ok(Py::new(py, rows)?)

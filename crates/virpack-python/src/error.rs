@@ -58,9 +58,8 @@ impl From<Failure> for PyErr {
             Failure::Python(error) => error,
             Failure::Seq(error) => raised(py, seq_class(&error), &error, seq_facts(py, &error)),
             Failure::Core(error) => {
-                let code = PyDict::new(py);
-                let code = code.set_item("exit_code", exit_code(&error)).map(|()| code);
-                raised(py, core_class(&error), &error, code)
+                let facts = core_facts(py, &error);
+                raised(py, core_class(&error), &error, facts)
             }
         })
     }
@@ -138,6 +137,18 @@ fn exit_code(error: &Error) -> u8 {
         error if error.is_fault() => 2,
         _ => 1,
     }
+}
+
+/// Returns the exit code of an error, and the report of an output that is complete already.
+fn core_facts<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'py, PyDict>> {
+    let facts = PyDict::new(py);
+    facts.set_item("exit_code", exit_code(error))?;
+    if let Error::Resume(error) = error
+        && let Some(report) = error.complete_report()
+    {
+        facts.set_item("complete_report", report)?;
+    }
+    Ok(facts)
 }
 
 /// Returns the facts of an error as values, for programs.

@@ -33,8 +33,8 @@ impl<T> Handle<T> {
         let here = std::process::id();
         if here != self.process {
             return Err(PyRuntimeError::new_err(format!(
-                "this iterator was made in process {}, and process {here} is a fork of it\nhint: begin the \
-                 iteration in the process that uses it",
+                "this object was made in process {}, and process {here} is a fork of it\nhint: make it in \
+                 the process that uses it",
                 self.process
             )));
         }

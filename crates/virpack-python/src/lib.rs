@@ -13,6 +13,7 @@ mod error;
 mod events;
 mod handle;
 mod loading;
+mod noted;
 mod options;
 mod packing;
 mod planning;

@@ -1,32 +1,35 @@
 //! Turns files and sequences into packed batches.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use numpy::IntoPyArray;
 use pyo3::prelude::*;
-use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyDict, PyList};
 
 use virpack_core::seq::{
     AsyncDataLoader, CollatorOptions, GreedyPacker, LengthPolicy, LoaderItem, LoaderOptions, PackedBatch,
-    PackerOptions, Record, SeqError, SkippedRecord, TokenSlab, VarlenCollator,
+    PackerOptions, SeqError, VarlenCollator,
 };
 
 use crate::error::Outcome;
 use crate::handle::Handle;
-use crate::reading::{open, shard};
+use crate::reading::{remarks_of, shard};
+use crate::run::Run;
+use crate::source::{Feed, Source};
 use crate::tokenizing::Tokenizer;
 
 /// How long a wait lasts before signals are checked.
 const SIGNALS_EVERY: Duration = Duration::from_millis(50);
 
+/// How long a wait lasts while Python has more records: the loader reads a block in about this time.
+const FEED_EVERY: Duration = Duration::from_millis(1);
+
 /// Adds this file's names to the module.
 pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Loader>()?;
-    module.add_class::<Collator>()
+    module.add_function(wrap_pyfunction!(check_batches, module)?)
 }
 
 /// A record without tokens: its number, its id, and the reason.
@@ -80,11 +83,7 @@ impl BatchOptions {
     }
 }
 
-fn skipped(record: &SkippedRecord) -> WithoutTokens {
-    (record.record, record.id.to_string(), record.reason.as_str())
-}
-
-/// Packed batches of files, prepared by threads.
+/// Packed batches of a source, prepared by threads.
 #[pyclass(frozen)]
 struct Loader {
     loading: Handle<Loading>,
@@ -92,25 +91,49 @@ struct Loader {
 }
 
 struct Loading {
+    /// Records that Python has yet to provide. It is dropped before the loader, which waits for them.
+    feed: Option<Feed>,
     loader: AsyncDataLoader,
     skipped: Vec<WithoutTokens>,
+}
+
+impl Loading {
+    /// Returns the next item, if there is one soon, and None at the end.
+    fn next(&mut self, py: Python<'_>) -> Outcome<Poll<Option<LoaderItem>>> {
+        py.check_signals()?;
+        let mut wait = SIGNALS_EVERY;
+        if let Some(feed) = &mut self.feed {
+            if !feed.fill(py)? {
+                self.feed = None;
+            } else {
+                wait = if feed.offer() { Duration::ZERO } else { FEED_EVERY };
+            }
+        }
+        Ok(match py.detach(|| self.loader.receive_within(wait)) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(item) => Poll::Ready(item.transpose()?),
+        })
+    }
 }
 
 #[pymethods]
 impl Loader {
     #[new]
     fn new(
-        paths: Vec<PathBuf>,
+        py: Python<'_>,
+        source: Source<'_>,
         tokenizer: &Tokenizer,
         options: BatchOptions,
         prefetch: usize,
         shard: (u32, u32),
     ) -> Outcome<Self> {
-        let records = open(paths, self::shard(shard)?)?;
+        let shard = self::shard(shard)?;
+        let (opening, feed) = source.split();
+        let records = Run::once(py, None, move |_| Ok(opening.open()?.shard(shard)))?;
         let loading = LoaderOptions::default().lengths(options.lengths()).prefetch(prefetch.max(1));
         let tokens = Arc::clone(&tokenizer.tokens);
         let loader = AsyncDataLoader::new(records, tokens, options.collator()?, loading)?;
-        Ok(Loader { loading: Handle::new(Loading { loader, skipped: Vec::new() }), options })
+        Ok(Loader { loading: Handle::new(Loading { feed, loader, skipped: Vec::new() }), options })
     }
 
     fn __iter__(this: Py<Self>) -> Py<Self> {
@@ -118,17 +141,18 @@ impl Loader {
     }
 
     fn __next__<'py>(&self, py: Python<'py>) -> Outcome<Option<Bound<'py, PyDict>>> {
+        let mut loading = self.loading.get(py)?;
         loop {
-            py.check_signals()?;
-            let mut loading = self.loading.get(py)?;
-            let loading = &mut *loading;
-            match py.detach(|| loading.loader.receive_within(SIGNALS_EVERY)) {
+            match loading.next(py)? {
                 Poll::Pending => {}
                 Poll::Ready(None) => return Ok(None),
-                Poll::Ready(Some(item)) => match item? {
-                    LoaderItem::Batch(batch) => return Ok(Some(self.options.batch(py, batch)?)),
-                    LoaderItem::Skipped(records) => loading.skipped.extend(records.iter().map(skipped)),
-                },
+                Poll::Ready(Some(LoaderItem::Batch(batch))) => {
+                    return Ok(Some(self.options.batch(py, batch)?));
+                }
+                Poll::Ready(Some(LoaderItem::Skipped(records))) => {
+                    let skipped = records.iter().map(|r| (r.record, r.id.to_string(), r.reason.as_str()));
+                    loading.skipped.extend(skipped);
+                }
             }
         }
     }
@@ -141,77 +165,13 @@ impl Loader {
     /// Returns what the reader passed over, as lines. They are complete when the iteration has ended.
     fn remarks(&self, py: Python<'_>) -> PyResult<Vec<String>> {
         let loading = self.loading.get(py)?;
-        let remarks = loading.loader.progress().remarks_on(loading.loader.inputs());
-        Ok(remarks.iter().map(ToString::to_string).collect())
+        Ok(remarks_of(&loading.loader.progress(), loading.loader.inputs()))
     }
 }
 
-/// Packed batches of sequences from Python, without a thread.
-#[pyclass(frozen)]
-struct Collator {
-    collating: Handle<Collating>,
-    options: BatchOptions,
-    tokenizer: Py<Tokenizer>,
-}
-
-struct Collating {
-    collator: VarlenCollator,
-    slab: TokenSlab,
-    skipped: Vec<WithoutTokens>,
-}
-
-#[pymethods]
-impl Collator {
-    #[new]
-    fn new(tokenizer: Py<Tokenizer>, options: BatchOptions) -> Outcome<Self> {
-        let collator = options.collator()?;
-        let collating = Collating { collator, slab: TokenSlab::default(), skipped: Vec::new() };
-        Ok(Collator { collating: Handle::new(collating), options, tokenizer })
-    }
-
-    /// Adds records: their ids and sequences, and their places in the input.
-    fn push(
-        &self,
-        py: Python<'_>,
-        ids: Vec<PyBackedStr>,
-        sequences: Vec<PyBackedStr>,
-        numbers: Vec<u64>,
-    ) -> Outcome<()> {
-        let mut collating = self.collating.get(py)?;
-        let collating = &mut *collating;
-        let (tokens, lengths) = (Arc::clone(&self.tokenizer.get().tokens), self.options.lengths());
-        py.detach(|| {
-            for ((id, sequence), number) in ids.iter().zip(&sequences).zip(numbers) {
-                let sequence = sequence.as_bytes().to_vec();
-                let record = Record { index: number, id: Arc::from(&**id), sequence, ..Record::default() };
-                lengths.apply(&*tokens, &record, &[], &mut collating.slab)?;
-                for (tokens, index) in collating.slab.drain() {
-                    collating.collator.push(tokens, index)?;
-                }
-                collating.skipped.extend(collating.slab.skipped.iter().map(skipped));
-                collating.slab.clear();
-            }
-            Ok::<(), SeqError>(())
-        })?;
-        Ok(())
-    }
-
-    /// Returns the next full batch; None if more records are needed.
-    fn pop<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
-        let batch = self.collating.get(py)?.collator.pop();
-        batch.map(|batch| self.options.batch(py, batch)).transpose()
-    }
-
-    /// Returns all remaining batches.
-    fn flush<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyDict>>> {
-        let mut collating = self.collating.get(py)?;
-        let collating = &mut *collating;
-        let batches = py.detach(|| collating.collator.flush());
-        batches.into_iter().map(|batch| self.options.batch(py, batch)).collect()
-    }
-
-    /// Returns the records skipped since the last call.
-    fn take_skipped(&self, py: Python<'_>) -> PyResult<Vec<WithoutTokens>> {
-        Ok(std::mem::take(&mut self.collating.get(py)?.skipped))
-    }
+/// Checks that batches of these options can be made.
+#[pyfunction]
+fn check_batches(options: BatchOptions) -> Outcome<()> {
+    options.collator()?;
+    Ok(())
 }

@@ -10,20 +10,22 @@ use virpack_core::CheckpointOptions;
 use virpack_core::calls::{CallOptions, Compat};
 use virpack_core::model::hub::HubOptions;
 use virpack_core::model::{Location, mini};
-use virpack_core::predict::{Bundle, PredictOptions, PredictSummary, predict};
+use virpack_core::predict::{Bundle, PredictOptions, PredictSummary, predict, predict_records};
 use virpack_core::seq::{GeneticCode, Input};
 use virpack_core::verdict::{CallThresholds, Prevalence};
 
 use crate::error::{Outcome, input_error};
+use crate::noted;
 use crate::options::{DeviceArguments, non_zero, token_budget};
 use crate::run::{Keeps, Reporter, Run};
+use crate::source::{Opening, Source};
 
 /// The models of VirNucPro: the nucleotide model and the protein model.
 const VIRNUCPRO: [&str; 2] = ["zhihan1996/DNABERT-S", "esm2_t36_3B_UR50D"];
 
 /// Adds this file's names to the module.
 pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_function(wrap_pyfunction!(predict_files, module)?)
+    module.add_function(wrap_pyfunction!(predict_source, module)?)
 }
 
 /// The models, classifiers and options of a prediction.
@@ -111,25 +113,30 @@ impl PredictArguments {
     }
 }
 
-/// Judges every record of files, and writes the tables. An interrupted run that `keeps` finished work is
+/// Judges every record of a source, and writes the tables. An interrupted run that `keeps` finished work is
 /// awaited. Returns `run.json` as text, the files, the number of records, and lines that a user should see.
 #[pyfunction]
-fn predict_files(
+fn predict_source(
     py: Python<'_>,
-    paths: Vec<PathBuf>,
+    source: Source<'_>,
     options: PredictArguments,
     keeps: bool,
     hook: Option<Py<PyAny>>,
 ) -> Outcome<(String, Vec<PathBuf>, u64, Vec<String>)> {
-    let options = options.options(paths.into_iter().map(Into::into).collect())?;
+    let (opening, feed) = source.split();
+    let inputs = if let Opening::Files(inputs) = &opening { inputs.clone() } else { Vec::new() };
+    let options = options.options(inputs)?;
     let work = move |reporter: &mut Reporter<PredictSummary>, cancel: &_| {
-        let summary = predict(&options, cancel, |event| reporter.event(event))?;
-        reporter.item(summary);
+        let summary = match opening {
+            Opening::Files(_) => predict(&options, cancel, |event| reporter.event(event)),
+            given => predict_records(given.open()?, &options, cancel, |event| reporter.event(event)),
+        };
+        reporter.item(summary?);
         Ok(())
     };
     let keeps = if keeps { Keeps::Output } else { Keeps::Nothing };
-    let summary = Run::start(None, hook, keeps, work)?.only(py)?;
+    let summary = Run::start(feed, hook, keeps, work)?.only(py)?;
+    let remarks = noted::predicted(&summary);
     let report = serde_json::Value::Object(summary.report).to_string();
-    let remarks = summary.remarks.iter().map(ToString::to_string).collect();
     Ok((report, summary.files, summary.calls.counts.records, remarks))
 }

@@ -124,6 +124,25 @@ impl<T: Send + 'static> Run<T> {
         Ok(Run { messages: Some(messages), cancel, feed, hook, keeps })
     }
 
+    /// Returns the one item of `work`, which is done on a thread, so that Ctrl-C works meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// As [`Run::next`].
+    pub(crate) fn once(
+        py: Python<'_>,
+        hook: Option<Py<PyAny>>,
+        work: impl FnOnce(&mut Reporter<T>) -> Result<T, Error> + Send + 'static,
+    ) -> Outcome<T> {
+        let work = move |reporter: &mut Reporter<T>, _: &_| {
+            let item = work(reporter)?;
+            reporter.item(item);
+            Ok(())
+        };
+        let mut run = Run::start(None, hook, Keeps::Nothing, work)?;
+        Ok(run.next(py)?.expect("work that ends well has given its item"))
+    }
+
     /// Returns the next item, and None at the end. Meanwhile other Python threads run, and Ctrl-C is
     /// handled.
     ///

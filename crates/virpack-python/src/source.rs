@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use numpy::PyReadonlyArray1;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -14,7 +14,7 @@ use virpack_core::seq::{Input, ReadLimits, ReadOptions, Record, Records, SeqErro
 /// The name of records in memory in errors.
 const NAME: &str = "sequences";
 
-/// Files, or an iterator over blocks of records, as `_blocks.py` makes them.
+/// Files, or an iterator over blocks of records, as `_source.py` returns them.
 #[derive(FromPyObject)]
 pub(crate) enum Source<'py> {
     #[pyo3(transparent)]
@@ -85,6 +85,19 @@ impl Feed {
 
     pub(crate) fn to(&self) -> &Sender<Vec<Record>> {
         &self.to
+    }
+
+    /// Sends the waiting block if the reader has room for it; returns whether it is gone.
+    pub(crate) fn offer(&mut self) -> bool {
+        match self.block.take().map(|block| self.to.try_send(block)) {
+            Some(Err(TrySendError::Full(block))) => {
+                self.block = Some(block);
+                return false;
+            }
+            Some(Err(TrySendError::Disconnected(_))) => self.is_over = true,
+            Some(Ok(())) | None => {}
+        }
+        true
     }
 
     /// Sends the waiting block by `send`, which returns whether it was taken.

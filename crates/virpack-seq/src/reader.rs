@@ -281,7 +281,8 @@ impl Records {
     /// loader reads them. Their places count from 0, whatever they say themselves. `name` is in errors, with
     /// the record's number from 1 as its line.
     ///
-    /// Letters are taken and refused as those of FASTA are; an id may be any text.
+    /// Letters are taken and refused as those of FASTA are, but there are no comments among them; an id may
+    /// be any text.
     ///
     /// ```
     /// use virpack_seq::{Record, Records};

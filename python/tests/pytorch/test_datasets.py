@@ -69,7 +69,7 @@ def test_text_has_its_place_as_id_and_a_string_is_a_path(tmp_path: Path) -> None
     assert (batch["sequence_ids"], batch["record_index"].tolist()) == (["0", "1"], [0, 1])
     with pytest.raises(virpack.InputError, match="cannot open"):
         list(vt.PackedDataset(str(tmp_path / "missing.fasta")))
-    with pytest.raises(virpack.InputError, match="item 1 is of type int"):
+    with pytest.raises(virpack.InputError, match="record 1 is a int"):
         list(vt.PackedDataset(["MKT", 3]))
     with pytest.raises(virpack.InputError, match="a path among sequences"):
         list(vt.PackedDataset(["MKT", tmp_path]))

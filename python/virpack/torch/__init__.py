@@ -1,5 +1,10 @@
 """Packed batches for PyTorch, and virnucpro's names for them. Needs PyTorch: ``pip install 'virpack[torch]'``."""
 
+try:
+    import torch as _torch  # noqa: F401
+except ModuleNotFoundError as error:
+    raise ImportError("virpack.torch needs PyTorch: pip install 'virpack[torch]'") from error
+
 from virpack._greedy import GreedyPacker as GreedyPacker
 from virpack.torch._batch import Batch as Batch
 from virpack.torch._batch import block_mask as block_mask

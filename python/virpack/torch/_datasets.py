@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -16,12 +15,10 @@ from virpack import _virpack
 from virpack._errors import InputError
 from virpack._reading import read
 from virpack._run import logger, warn
-from virpack._source import Source, path_list, paths_of, records_of
+from virpack._paths import path_list
+from virpack._source import Source, as_source
 from virpack.torch._batch import pinned
 from virpack.torch._sharding import Shard, Sharded
-
-# Records in memory that are passed to Rust in one call.
-_RECORDS_A_CALL = 512
 
 
 class PackedDataset(IterableDataset[dict[str, Any]]):
@@ -34,8 +31,7 @@ class PackedDataset(IterableDataset[dict[str, Any]]):
     Parameters
     ----------
     source
-        A path, a list of ``pathlib.Path``, or sequences: text, (id, text), mappings with ``id`` and ``sequence``, Biopython
-        records, or a column of pyarrow, polars or pandas. A string is a path; strings in a list are sequences.
+        As that of `virpack.embed`: a path, or several; or sequences in memory. An iterator is used up by one iteration.
     model
         The tokens to make: ``esm2`` for every ESM-2 model, or a model's name or directory.
     token_budget
@@ -98,45 +94,24 @@ class PackedDataset(IterableDataset[dict[str, Any]]):
         }
         self._sharded = Sharded(shard)
         # A budget that cannot hold the longest record is an error here, and not in a worker.
-        _virpack.Collator(tokenizer, self._options)
+        _virpack.check_batches(self._options)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         self.skipped = []
         shard = self._sharded.shard()
-        paths = paths_of(self.source)
         tokenizer = _virpack.Tokenizer(self.model)
-        if paths is not None:
-            batches = self._of_files(_virpack.Loader(paths, tokenizer, self._options, 4, shard))
-        else:
-            batches = self._of_records(_virpack.Collator(tokenizer, self._options), shard)
-        return self._finished(batches)
+        return self._batches(_virpack.Loader(as_source(self.source), tokenizer, self._options, 4, shard))
 
-    def _finished(self, batches: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        for batch in batches:
+    def _batches(self, loader: _virpack.Loader) -> Iterator[dict[str, Any]]:
+        for batch in loader:
+            self.skipped += loader.take_skipped()
             tensors = _as_tensors(batch)
             yield pinned(tensors) if self.pin_memory else tensors
+        self.skipped += loader.take_skipped()
+        warn(loader.remarks())
         if self.skipped:
             (_, record_id, reason), others = self.skipped[0], len(self.skipped) - 1
             logger.warning("record %s is skipped (%s), and %d others", record_id, reason, others)
-
-    def _of_files(self, loader: _virpack.Loader) -> Iterator[dict[str, Any]]:
-        for batch in loader:
-            self.skipped += loader.take_skipped()
-            yield batch
-        self.skipped += loader.take_skipped()
-        warn(loader.remarks())
-
-    def _of_records(self, collator: _virpack.Collator, shard: Shard) -> Iterator[dict[str, Any]]:
-        number, of = shard
-        assert not isinstance(self.source, (str, os.PathLike))
-        numbered = itertools.islice(enumerate(records_of(self.source)), number, None, of)
-        while records := list(itertools.islice(numbered, _RECORDS_A_CALL)):
-            ids = [record_id for _, (record_id, _) in records]
-            collator.push(ids, [text for _, (_, text) in records], [place for place, _ in records])
-            self.skipped += collator.take_skipped()
-            while (batch := collator.pop()) is not None:
-                yield batch
-        yield from collator.flush()
 
 
 def _as_tensors(batch: dict[str, Any]) -> dict[str, Any]:

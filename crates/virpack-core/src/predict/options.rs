@@ -216,14 +216,24 @@ impl PredictOptions {
     ///
     /// Returns the first failed check.
     pub fn check(&self) -> Result<(), Error> {
-        self.calls.check()?;
         reader::open(&self.inputs)?;
+        self.check_output()
+    }
+
+    /// Checks everything that needs neither a model nor the inputs.
+    pub(super) fn check_output(&self) -> Result<(), Error> {
+        self.calls.check()?;
         Classifiers::open(self)?;
         if is_stdout(&self.output) {
             return self.check_stdout();
         }
         NewDirectory::check(&self.output)?;
         self.check_names(self.force || self.session()?.replaces(), &self.inputs)
+    }
+
+    /// Returns these options for records in memory, of which nothing is kept if the run is not finished.
+    pub(super) fn of_records(&self, records: &Records) -> Self {
+        PredictOptions { inputs: records.inputs().to_vec(), checkpoint: None, ..self.clone() }
     }
 
     /// Checks that the names of the tables are free, unless they may be replaced, and are not those of

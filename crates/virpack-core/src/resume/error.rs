@@ -1,7 +1,7 @@
 //! Why a run cannot resume another one.
 
 use std::borrow::Cow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use virpack_seq::{Hint, shown_path};
 
@@ -57,6 +57,7 @@ impl ResumeError {
     /// let again = embed(&options, &CancelToken::new(), |_event| ());
     /// let Err(Error::Resume(error)) = again else { panic!("it ran") };
     /// assert_eq!(error.kind(), ResumeErrorKind::Complete);
+    /// assert_eq!(error.complete_report().unwrap(), folder.path().join("emb.npy.run.json"));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
@@ -72,6 +73,15 @@ impl ResumeError {
             ResumeProblem::Version(_) => ResumeErrorKind::Version,
             ResumeProblem::Pipe { input } => ResumeErrorKind::Pipe(input),
             ResumeProblem::Folder(_) => ResumeErrorKind::Other,
+        }
+    }
+
+    /// Returns the report of the complete run, of an error of the kind [`ResumeErrorKind::Complete`].
+    #[must_use]
+    pub fn complete_report(&self) -> Option<&Path> {
+        match &self.0 {
+            ResumeProblem::Complete(report) => Some(report),
+            _ => None,
         }
     }
 }

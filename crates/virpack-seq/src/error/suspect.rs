@@ -36,6 +36,8 @@ pub enum Suspect {
     Blank,
     /// A table, or quoted text.
     Table,
+    /// The text of a FASTA file, where the letters of one record were expected.
+    TextOfFile,
     /// None of these.
     Unknown,
 }
@@ -62,6 +64,9 @@ impl Suspect {
             Suspect::Missing => "write `-` for a gap and X or N for an unknown letter",
             Suspect::Blank => "remove the blank: in FASTQ each letter has its quality value",
             Suspect::Table => "export the sequences as FASTA: this looks like a table",
+            Suspect::TextOfFile => {
+                "a sequence in memory is the letters of one record: give the path of the file, or its records"
+            }
             Suspect::Unknown => "a sequence holds letters, `*`, `-` and `.`; remove everything else",
         }
     }
@@ -85,6 +90,7 @@ impl fmt::Display for Suspect {
             Suspect::Missing => "another format's sign for a gap or an unknown letter",
             Suspect::Blank => "a blank without a quality value",
             Suspect::Table => "a piece of a table or of quoted text",
+            Suspect::TextOfFile => "the text of a FASTA file, with headers or comments",
             Suspect::Unknown => "a damaged letter",
         })
     }

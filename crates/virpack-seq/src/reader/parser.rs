@@ -244,8 +244,7 @@ impl Parser {
             Some(BlockReader::Memory(records)) => match records.read(record) {
                 // Of letters in memory the place is the record's number.
                 Some(letters) => {
-                    let comments = fill(record, Format::Fasta, &letters);
-                    comments.map(|comments| Some((comments, true))).map_err(Fault::in_first_line)
+                    fill_from_memory(record, &letters).map(|()| Some((Comments::default(), true)))
                 }
                 None => Ok(None),
             },
@@ -382,9 +381,12 @@ enum Fault {
 }
 
 impl Fault {
-    /// Returns the fault at the place of the record, whichever of its lines has it.
-    fn in_first_line(self) -> Fault {
+    /// Returns the fault of letters in memory: its place is that of the record, whichever line has it.
+    fn in_memory(self) -> Fault {
         match self {
+            Fault::Stray { byte: byte @ b'>', .. } => {
+                Fault::Stray { line: 0, byte, suspect: Suspect::TextOfFile }
+            }
             Fault::Stray { byte, suspect, .. } => Fault::Stray { line: 0, byte, suspect },
             other => other,
         }
@@ -434,6 +436,14 @@ fn fill(record: &mut Record, format: Format, lines: &[u8]) -> Result<Comments, F
         let line = 1 + memchr_iter(b'\n', &lines[..offset]).count() as u64;
         stray(&lines[begin..], offset - begin, line)
     })
+}
+
+/// Puts the letters of a record in memory into `record`. A comment among them is the text of a file.
+fn fill_from_memory(record: &mut Record, letters: &[u8]) -> Result<(), Fault> {
+    match fill(record, Format::Fasta, letters).map_err(Fault::in_memory)? {
+        Comments { lines: 0, .. } => Ok(()),
+        _ => Err(Fault::Stray { line: 0, byte: b';', suspect: Suspect::TextOfFile }),
+    }
 }
 
 /// Puts the odd FASTQ record that `text` begins with into `record`; gives its bytes, and whether its header

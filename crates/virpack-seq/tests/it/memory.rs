@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use virpack_seq::reader::Suspect;
 use virpack_seq::{
     AsyncDataLoader, CollatorOptions, EsmTokenizer, GreedyPacker, InputError, LengthPolicy, LoaderItem,
     LoaderOptions, LongRecords, PackedBatch, PackerOptions, Record, Records, SeqError, SkippedRecord,
@@ -82,6 +83,20 @@ fn a_byte_that_is_not_a_letter_is_refused_with_the_records_number_and_id() {
     };
     assert_eq!((*line, *record, id, *byte), (3, 3, &Arc::from("p"), b'1'));
     assert!(error.unwrap().to_string().starts_with("sequences:3: record 3 (p): `1`"));
+}
+
+#[test]
+fn the_text_of_a_file_is_not_the_letters_of_a_record() {
+    for (text, byte) in
+        [(">b\nACGT", b'>'), ("ACGT\n>b\nACGT", b'>'), (";a comment\nACGT", b';'), ("AC\n; x\nGT", b';')]
+    {
+        let given = ["MK", text].map(|letters| Record::new("p", letters));
+        let (all, error) = read(Records::from_records("sequences", given));
+        let Some(SeqError::Input(InputError::StrayByte { line: 2, byte: found, suspect, .. })) = error else {
+            panic!("{text:?}: {error:?}")
+        };
+        assert_eq!((all.len(), found, suspect), (1, byte, Suspect::TextOfFile), "{text:?}");
+    }
 }
 
 #[test]
