@@ -165,7 +165,7 @@ impl Loader {
     /// Returns what the reader passed over, as lines. They are complete when the iteration has ended.
     fn remarks(&self, py: Python<'_>) -> PyResult<Vec<String>> {
         let loading = self.loading.get(py)?;
-        Ok(remarks_of(&loading.loader.progress(), loading.loader.inputs()))
+        Ok(remarks_of(loading.loader.progress(), loading.loader.inputs()))
     }
 }
 
