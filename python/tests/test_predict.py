@@ -90,7 +90,9 @@ def test_a_complete_output_is_the_result_of_a_run_that_resumes(tmp_path: Path) -
     first = virpack.predict(CONTIGS, tmp_path / "verdicts", device="cpu")
     again = virpack.predict(CONTIGS, tmp_path / "verdicts", device="cpu", resume=True)
     assert (sorted(again.files), again.rows, again.skipped) == (sorted(first.files), first.rows, first.skipped)
-    assert again.report == first.report
+    sizes = dict(again.report["file_bytes"])
+    assert sizes == {name: (tmp_path / "verdicts" / name).stat().st_size for name in sizes}
+    assert len(sizes) > 5 and again.report == {**first.report, "file_bytes": sizes}
 
 
 def test_unusual_records_are_warned_of(tmp_path: Path, caplog) -> None:

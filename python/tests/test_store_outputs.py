@@ -80,7 +80,7 @@ def test_a_plan_in_a_bucket_gives_the_files_of_one_on_a_disk(tmp_path: Path, pro
         ok(user, "merge", shard, "-o", "s3://genomes/run/merged.parquet")
         assert server.objects("run/merged.parquet")[""] == whole.read_bytes()
         own = "s3://genomes/run/plan/part-000001.parquet"
-        assert "input" in refused(user, "commit", PLAN, "-o", own, "--force")
+        assert "is a file of the plan" in refused(user, "commit", PLAN, "-o", own, "--force")
 
         # A part that is torn, and one that the plan does not have.
         s3 = server.client()
