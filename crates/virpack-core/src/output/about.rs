@@ -22,7 +22,7 @@ pub(crate) fn write(target: &Path, facts: &Map<String, Value>) -> Result<Pending
 }
 
 /// Writes the report of a run for `target`, with the sizes of `files`, which are complete and not renamed
-/// yet. The sizes of files that stay as they are, are those that `facts` has.
+/// yet. Other files of the run keep the sizes that `facts` has.
 pub(crate) fn write_run<'a>(
     target: &Path,
     facts: &Map<String, Value>,
