@@ -93,21 +93,22 @@ def test_skipped_records_have_their_place_and_reason(embedder: virpack.Embedder,
     assert embeddings.lengths.tolist() == [10, 2, 240, 1500]
     messages = [record.message for record in caplog.records]
     assert messages == [
-        "1 record is truncated, the first is long",
+        "1 record is truncated to 1,022 letters, the first is long",
+        "1 id comes more than once, the first is a: each record has its own rows, in input order",
         "1 record is skipped, the first is empty (empty)",
-        "1 id comes more than once, the first is a: each record has its own row",
     ]
 
 
 def test_unusual_records_are_warned_of_however_they_are_embedded(tmp_path: Path, caplog) -> None:
-    records = [("a", "MKTLLV"), ("b", "MKJJT"), ("c", "MK-T.V"), ("a", "MKJT"), ("long", "MKQ" * 500)]
+    records = [("a", "MKTLLV"), ("b", "MKJJT"), ("c", "MK-T.V"), ("a", "MKJT"), ("long", "MKQ" * 500), ("none", "")]
     path = tmp_path / "in.fasta"
     path.write_text("".join(f">{id}\n{letters}\n" for id, letters in records))
     expected = [
-        "1 record is truncated, the first is long",
+        "1 record is truncated to 1,022 letters, the first is long",
         "2 records have 3 letters that the model does not know, the first is b",
         "1 record has 2 gap characters (- or .), the first is c",
-        "1 id comes more than once, the first is a: each record has its own row",
+        "1 id comes more than once, the first is a: each record has its own rows, in input order",
+        "1 record is skipped, the first is none (empty)",
     ]
     for source, output in ((path, None), (records, None), (path, "file.npy"), (records, "memory.npy")):
         caplog.clear()
@@ -398,6 +399,7 @@ def test_results_for_other_packages(embedder: virpack.Embedder) -> None:
         embedder.embed(SEQUENCES).to_dict()
     pytest.importorskip("pyarrow")
     table = embeddings.to_arrow()
+    assert table.column_names == ["id", "length", "truncated", "unknown", "gaps", "embedding"]
     flat = table["embedding"].chunk(0).flatten().to_numpy(zero_copy_only=True)
     assert np.shares_memory(flat, embeddings.values)
     polars = pytest.importorskip("polars")
@@ -413,6 +415,24 @@ def test_results_for_other_packages(embedder: virpack.Embedder) -> None:
     assert np.asarray(found.X).tobytes() == embeddings.values.tobytes() and found.obs["length"].tolist() == [10, 2]
     residues = virpack.embed(SEQUENCES[:2], TINY, device="cpu", pool=None).to_arrow()
     assert [len(rows) for rows in residues["embedding"].to_pylist()] == [10, 2]
+
+
+@pytest.mark.parametrize("files", [1, 2])
+def test_the_table_in_memory_is_the_one_in_a_parquet_file(tmp_path: Path, files: int) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    paths = [tmp_path / f"{name}.fasta" for name in ("one", "two")[:files]]
+    for path in paths:
+        path.write_text(f">{path.stem}\nMK-T.V\n>short\nM\n>long\n{'MKJ' * 500}\n")
+    virpack.embed(paths, TINY, device="cpu", min_length=2, output=tmp_path / "out.parquet")
+    written = parquet.read_table(tmp_path / "out.parquet")
+    embeddings = virpack.embed(paths, TINY, device="cpu", min_length=2)
+    table = embeddings.to_arrow()
+    assert table.column_names == written.column_names and ("source" in table.column_names) == (files == 2)
+    assert table.to_pylist() == written.to_pylist() and len(table) == 2 * files
+    if pytest.importorskip("polars"):
+        assert embeddings.to_polars().columns == written.column_names
+    if pytest.importorskip("pandas"):
+        assert ["id", *embeddings.to_pandas().columns] == written.column_names
 
 
 def test_a_run_to_a_file_resumes_and_is_not_replaced(fasta: Path, tmp_path: Path) -> None:

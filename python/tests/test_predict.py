@@ -105,7 +105,7 @@ def test_unusual_records_are_warned_of(tmp_path: Path, caplog) -> None:
             virpack.predict(source, device="cpu")
         assert [record.message for record in caplog.records] == [
             "50 of 600 letters stand for no nucleotide (gaps and letters of residues), in 1 record, the first is b",
-            "1 id comes more than once, the first is a: each record has its own row",
+            "1 id comes more than once, the first is a: each record has its own rows, in input order",
         ]
 
 

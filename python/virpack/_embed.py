@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 from virpack import _options, _virpack
 from virpack._embeddings import Embeddings, Summary, or_existing
 from virpack._errors import Error, InputError
-from virpack._run import ProgressCallback, counted, hook, logger, warn
+from virpack._run import ProgressCallback, hook, logger, warn
 from virpack._source import Source, as_source
 
 if TYPE_CHECKING:
@@ -426,7 +426,6 @@ def _restored(model: str, arguments: dict[str, Any]) -> Embedder:
 
 def _all(engine: _virpack.Engine, source: Any, progress: ProgressCallback | None) -> Embeddings:
     [embeddings] = _pieces(engine.stream(source, None, hook(progress)))
-    warn(embeddings._repeated())
     return embeddings
 
 
@@ -435,9 +434,8 @@ def _pieces(stream: _virpack.Pieces) -> Iterator[Embeddings]:
         if isinstance(piece, list):
             warn(piece)
         else:
-            embeddings = Embeddings(piece)
-            warn(embeddings._noted())
-            yield embeddings
+            warn(piece.noted)
+            yield Embeddings(piece)
 
 
 def _write(engine: _virpack.Engine, source: Any, output: dict[str, Any], progress: ProgressCallback | None) -> Summary:
@@ -447,8 +445,6 @@ def _write(engine: _virpack.Engine, source: Any, output: dict[str, Any], progres
 def _summary(written: tuple[str, list[Any], int, int, list[str]]) -> Summary:
     report, files, rows, skipped, remarks = written
     warn(remarks)
-    if skipped:
-        logger.warning("%s skipped", counted(skipped, "record is", "records are"))
-    elif rows == 0:
+    if rows == skipped == 0:
         logger.warning("the output has no rows: there was no record")
     return Summary(report, [os.fspath(file) for file in files], rows, skipped)

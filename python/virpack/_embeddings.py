@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from virpack import _virpack
 from virpack._errors import InputError, OutputError
-from virpack._run import counted, logger
+from virpack._run import logger
 
 if TYPE_CHECKING:
     import anndata as _anndata
@@ -65,6 +65,8 @@ class Embeddings:
         Letters that the model does not know.
     gaps : int64 array [n]
         Gap characters, ``-`` and ``.``.
+    sources : list of str [n] or None
+        With several files: the file of each record, as it was given.
     residues : int64 array [n] or None
         With ``pool=None``: the number of rows in ``values`` of each record.
     skipped : list of Skipped
@@ -79,6 +81,7 @@ class Embeddings:
         self.truncated: npt.NDArray[np.bool_] = rows.truncated
         self.unknown: npt.NDArray[np.int64] = rows.unknown
         self.gaps: npt.NDArray[np.int64] = rows.gaps
+        self.sources: list[str] | None = rows.sources
         self.residues: npt.NDArray[np.int64] | None = rows.residues
         self.skipped = [Skipped(*skipped) for skipped in rows.skipped]
 
@@ -131,8 +134,9 @@ class Embeddings:
         return found
 
     def to_arrow(self) -> _pa.Table:
-        """A table with the columns ``id``, ``record``, ``length``, ``truncated``, ``unknown`` and ``embedding``.
+        """A table with the columns of a written Parquet file.
 
+        They are ``id``, with several files ``source``, ``length``, ``truncated``, ``unknown``, ``gaps`` and ``embedding``.
         ``embedding`` is a fixed-size list of float32 over the same memory; with ``pool=None`` a list of such lists.
         """
         pa = _package("pyarrow", "to_arrow")
@@ -142,7 +146,9 @@ class Embeddings:
             offsets = np.concatenate([np.zeros(1, dtype=np.int64), self._ends])
             column = pa.LargeListArray.from_arrays(pa.array(offsets), column)
         columns = self._columns()
-        return pa.table({**columns, "id": pa.array(columns["id"], pa.string()), "embedding": column})
+        for name in {"id", "source"} & columns.keys():
+            columns[name] = pa.array(columns[name], pa.string())
+        return pa.table({**columns, "embedding": column})
 
     def to_polars(self) -> _pl.DataFrame:
         """The table of `to_arrow`, with ``embedding`` as ``pl.Array(pl.Float32, hidden)``."""
@@ -152,7 +158,7 @@ class Embeddings:
             return residues
         shape = polars.Array(polars.Float32, self.values.shape[1])
         embedding = polars.Series("embedding", self.values, dtype=shape)
-        columns = polars.DataFrame(self._columns(), schema_overrides={"id": str})
+        columns = polars.DataFrame(self._columns(), schema_overrides={"id": str, "source": str})
         frame: _pl.DataFrame = columns.with_columns(embedding)
         return frame
 
@@ -174,41 +180,15 @@ class Embeddings:
         obs = pandas.DataFrame(columns, index=pandas.Index(columns.pop("id"), name="id"))
         return package.AnnData(X=self.values, obs=obs)
 
-    def _noted(self) -> Iterator[str]:
-        """Lines about unusual records, as `noted.rs` has them for runs that write files."""
-        for noted, one, many, what in (
-            (self.truncated, "record is", "records are", "truncated"),
-            (self.unknown, "record has", "records have", "{} that the model does not know"),
-            (self.gaps, "record has", "records have", "{} (- or .)"),
-        ):
-            if len(places := noted.nonzero()[0]):
-                kind = "letter" if noted is self.unknown else "gap character"
-                what = what.format(counted(int(noted.sum()), kind, f"{kind}s"))
-                yield f"{counted(len(places), one, many)} {what}, the first is {self.ids[places[0]]}"
-        if self.skipped:
-            first = self.skipped[0]
-            skipped = counted(len(self.skipped), "record is", "records are")
-            yield f"{skipped} skipped, the first is {first.id} ({first.reason})"
-
-    def _repeated(self) -> Iterator[str]:
-        """A line about ids that several records have."""
-        seen: set[str] = set()
-        again: dict[str, None] = {}
-        for id in self.ids:
-            if id in seen:
-                again[id] = None
-            seen.add(id)
-        if again:
-            ids = counted(len(again), "id comes", "ids come")
-            yield f"{ids} more than once, the first is {next(iter(again))}: each record has its own row"
-
     def _columns(self) -> dict[str, Any]:
+        """The columns of a written Parquet file before ``embedding``."""
         return {
             "id": self.ids,
-            "record": self.records,
+            **({} if self.sources is None else {"source": self.sources}),
             "length": self.lengths,
             "truncated": self.truncated,
             "unknown": self.unknown,
+            "gaps": self.gaps,
         }
 
 

@@ -41,11 +41,6 @@ class Progress:
 ProgressCallback = Callable[[Progress], object]
 
 
-def counted(number: int, one: str, many: str) -> str:
-    """A number with its noun."""
-    return f"{number:,} {one if number == 1 else many}"
-
-
 def warn(remarks: Iterable[str]) -> None:
     """Warns about what a reader passed over, and about unusual records."""
     for remark in remarks:

@@ -113,7 +113,9 @@ class Rows:
     truncated: npt.NDArray[np.bool_]
     unknown: npt.NDArray[np.int64]
     gaps: npt.NDArray[np.int64]
+    sources: list[str] | None
     skipped: list[tuple[int, int, str, int, str]]
+    noted: list[str]
 
 @final
 class Pieces:

@@ -98,8 +98,8 @@ use names::beside;
 pub(crate) use names::{check, check_all, check_apart_from_models, check_stdout_apart, names, report_path};
 #[doc(hidden)]
 pub use names::{check_apart, check_free};
-pub(crate) use noted::DuplicateFinder;
-pub use noted::{NotedRecords, RepeatedIds};
+pub(crate) use noted::{DuplicateFinder, count};
+pub use noted::{Note, NotedRecords, RepeatedIds};
 pub(crate) use order::{EarlierRows, Order, Turn};
 use page::PageOfRows;
 pub(crate) use part::PartWriter;
@@ -458,9 +458,9 @@ impl Sink {
     fn row(&mut self, row: &Row, source: &str, values: &[f32]) -> Result<(), OutputError> {
         let OutputSummary { rows, truncated, unknown, gaps, .. } = &mut self.written;
         *rows += 1;
-        truncated.add(row, u64::from(row.truncated));
-        unknown.add(row, row.unknown.into());
-        gaps.add(row, row.gaps.into());
+        truncated.add(row, Note::Truncated);
+        unknown.add(row, Note::Unknown);
+        gaps.add(row, Note::Gaps);
         self.ids.add(&row.id);
         if let Some(page) = &mut self.page {
             page.add(row, values);

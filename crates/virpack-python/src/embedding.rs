@@ -9,6 +9,7 @@ use numpy::{IntoPyArray, PyArray1, PyArray2};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
+use virpack_core::output::Row;
 use virpack_core::seq::{Alphabet, InputRemark};
 use virpack_core::{EmbedSummary, Embedder, EmbedderOptions, Embeddings, embed};
 
@@ -44,6 +45,11 @@ pub(crate) struct Engine {
 #[pyclass(frozen)]
 struct Pieces {
     run: Handle<Run<Piece>>,
+    /// The names of the files, if there are several.
+    sources: Vec<String>,
+    max_length: usize,
+    /// Whether all embeddings are one piece.
+    is_whole: bool,
 }
 
 /// An item of a stream.
@@ -68,7 +74,11 @@ struct Rows {
     truncated: Py<PyArray1<bool>>,
     unknown: Py<PyArray1<i64>>,
     gaps: Py<PyArray1<i64>>,
+    /// The file of each record if there are several files, `[records]`.
+    sources: Option<Py<PyList>>,
     skipped: Vec<WithoutEmbedding>,
+    /// Lines that a user should see.
+    noted: Vec<String>,
 }
 
 #[pymethods]
@@ -123,6 +133,7 @@ impl Engine {
     ) -> Outcome<Pieces> {
         let embedder = self.embedder(py)?;
         let (opening, feed) = source.split();
+        let (sources, max_length, is_whole) = (opening.names(), embedder.max_length(), rows.is_none());
         let work = move |reporter: &mut Reporter<Piece>, cancel: &_| {
             let mut events = reporter.clone();
             let stream = embedder.stream(opening.open()?, rows.unwrap_or(NonZeroUsize::MAX), cancel)?;
@@ -138,7 +149,8 @@ impl Engine {
             reporter.item(Piece::Remarks(stream.remarks()));
             Ok(())
         };
-        Ok(Pieces { run: Handle::new(Run::start(feed, hook, Keeps::Nothing, work)?) })
+        let run = Handle::new(Run::start(feed, hook, Keeps::Nothing, work)?);
+        Ok(Pieces { run, sources, max_length, is_whole })
     }
 
     /// Writes the embeddings of a source to a file.
@@ -224,7 +236,7 @@ impl Pieces {
         let piece = self.run.get(py)?.next(py)?;
         let Some(piece) = piece else { return Ok(None) };
         Ok(Some(match piece {
-            Piece::Embeddings(embeddings) => rows(py, embeddings)?.into_any(),
+            Piece::Embeddings(embeddings) => self.rows(py, embeddings)?.into_any(),
             Piece::Remarks(remarks) => {
                 let lines = remarks.iter().map(ToString::to_string);
                 PyList::new(py, lines.collect::<Vec<_>>())?.into_any().unbind()
@@ -233,24 +245,33 @@ impl Pieces {
     }
 }
 
-/// Passes embeddings to Python without copying the values.
-fn rows(py: Python<'_>, embeddings: Embeddings) -> Outcome<Py<Rows>> {
-    let Embeddings { hidden, rows, values, residues, skipped, .. } = embeddings;
-    let values = Array2::from_shape_vec((values.len() / hidden.max(1), hidden), values);
-    let values = values.expect("values are whole rows").into_pyarray(py).unbind();
-    let array = |numbers: Vec<i64>| numbers.into_pyarray(py).unbind();
-    let truncated: Vec<bool> = rows.iter().map(|row| row.truncated).collect();
-    let skipped = skipped.into_iter();
-    let rows = Rows {
-        ids: PyList::new(py, rows.iter().map(|row| &*row.id))?.unbind(),
-        values,
-        residues: residues.map(|counts| array(counts.into_iter().map(|count| count as i64).collect())),
-        records: array(rows.iter().map(|row| row.record as i64).collect()),
-        lengths: array(rows.iter().map(|row| row.length as i64).collect()),
-        truncated: truncated.into_pyarray(py).unbind(),
-        unknown: array(rows.iter().map(|row| row.unknown.into()).collect()),
-        gaps: array(rows.iter().map(|row| row.gaps.into()).collect()),
-        skipped: skipped.map(|s| (s.record, s.line, s.id.to_string(), s.length, s.reason.as_str())).collect(),
-    };
-    Ok(Py::new(py, rows)?)
+impl Pieces {
+    /// Passes embeddings to Python without copying the values.
+    fn rows(&self, py: Python<'_>, embeddings: Embeddings) -> Outcome<Py<Rows>> {
+        let noted = noted::in_memory(&embeddings, self.max_length, self.is_whole);
+        let Embeddings { hidden, rows, values, residues, skipped, .. } = embeddings;
+        let values = Array2::from_shape_vec((values.len() / hidden.max(1), hidden), values);
+        let values = values.expect("values are whole rows").into_pyarray(py).unbind();
+        let array = |numbers: Vec<i64>| numbers.into_pyarray(py).unbind();
+        let truncated: Vec<bool> = rows.iter().map(|row| row.truncated).collect();
+        let source = |row: &Row| &*self.sources[row.source as usize];
+        let sources = (!self.sources.is_empty()).then(|| PyList::new(py, rows.iter().map(source)));
+        let skipped = skipped.into_iter();
+        let rows = Rows {
+            ids: PyList::new(py, rows.iter().map(|row| &*row.id))?.unbind(),
+            values,
+            residues: residues.map(|counts| array(counts.into_iter().map(|count| count as i64).collect())),
+            records: array(rows.iter().map(|row| row.record as i64).collect()),
+            lengths: array(rows.iter().map(|row| row.length as i64).collect()),
+            truncated: truncated.into_pyarray(py).unbind(),
+            unknown: array(rows.iter().map(|row| row.unknown.into()).collect()),
+            gaps: array(rows.iter().map(|row| row.gaps.into()).collect()),
+            sources: sources.transpose()?.map(Bound::unbind),
+            skipped: skipped
+                .map(|s| (s.record, s.line, s.id.to_string(), s.length, s.reason.as_str()))
+                .collect(),
+            noted,
+        };
+        Ok(Py::new(py, rows)?)
+    }
 }

@@ -61,6 +61,14 @@ pub(crate) fn open_files(inputs: &[Input]) -> Result<Records, SeqError> {
 }
 
 impl Opening {
+    /// Returns the names of the files, if there are several.
+    pub(crate) fn names(&self) -> Vec<String> {
+        match self {
+            Opening::Files(inputs) if inputs.len() > 1 => inputs.iter().map(Input::to_string).collect(),
+            Opening::Files(_) | Opening::Given(_) => Vec::new(),
+        }
+    }
+
     pub(crate) fn open(self) -> Result<Records, SeqError> {
         match self {
             Opening::Files(inputs) => open_files(&inputs),

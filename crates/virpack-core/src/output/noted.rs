@@ -1,8 +1,11 @@
-//! Facts that a user should know about a run's records: how many records, and the first of them.
+//! Facts that a user should know about a run's records, and the sentences about them: how many records, and
+//! the first of them.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
+
+use virpack_seq::{grouped, shown_id};
 
 use super::Row;
 use super::number_hash::NumberHash;
@@ -21,14 +24,88 @@ pub struct NotedRecords {
     pub first: Option<Arc<str>>,
 }
 
+/// What is unusual about a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Note {
+    /// Only its beginning was embedded.
+    Truncated,
+    /// It has letters that the model does not know.
+    Unknown,
+    /// It has gap characters.
+    Gaps,
+}
+
+impl Note {
+    /// Returns the number of such letters in a record; 1 for a truncated one.
+    fn letters(self, row: &Row) -> u64 {
+        match self {
+            Note::Truncated => row.truncated.into(),
+            Note::Unknown => row.unknown.into(),
+            Note::Gaps => row.gaps.into(),
+        }
+    }
+}
+
 impl NotedRecords {
-    /// Adds a record with this many of the letters; a record without any does not count.
-    pub(super) fn add(&mut self, row: &Row, letters: u64) {
+    /// Returns those of `rows` that have the property.
+    ///
+    /// ```
+    /// use virpack_core::output::{Note, NotedRecords, Row};
+    ///
+    /// let row = |id: &str, gaps| Row { record: 0, source: 0, id: id.into(), length: 9, truncated: false, unknown: 0, gaps };
+    /// let noted = NotedRecords::among(&[row("a", 0), row("b", 2)], Note::Gaps);
+    /// assert_eq!((noted.records, noted.letters, noted.first.as_deref()), (1, 2, Some("b")));
+    /// ```
+    #[must_use]
+    pub fn among(rows: &[Row], note: Note) -> Self {
+        let mut noted = NotedRecords::default();
+        rows.iter().for_each(|row| noted.add(row, note));
+        noted
+    }
+
+    /// Adds a record, if it has the property.
+    pub(super) fn add(&mut self, row: &Row, note: Note) {
+        let letters = note.letters(row);
         if letters > 0 {
             self.records += 1;
             self.letters += letters;
             self.first.get_or_insert_with(|| Arc::clone(&row.id));
         }
+    }
+
+    /// Returns the sentence about records with this property, which names the first; None if there is none.
+    /// `max_length` is the most letters of a record that are embedded, if it is known.
+    ///
+    /// ```
+    /// use virpack_core::output::{Note, NotedRecords};
+    ///
+    /// let noted = NotedRecords { records: 2, letters: 5, first: Some("b".into()) };
+    /// let sentence = noted.sentence(Note::Gaps, None).unwrap();
+    /// assert_eq!(sentence, "2 records have 5 gap characters (- or .), the first is b");
+    /// let sentence = noted.sentence(Note::Truncated, Some(1022)).unwrap();
+    /// assert_eq!(sentence, "2 records are truncated to 1,022 letters, the first is b");
+    /// ```
+    #[must_use]
+    pub fn sentence(&self, note: Note, max_length: Option<usize>) -> Option<String> {
+        let first = shown_id(self.first.as_ref()?);
+        let verb = match note {
+            Note::Truncated => ["record is", "records are"],
+            Note::Unknown | Note::Gaps => ["record has", "records have"],
+        };
+        let what = match note {
+            Note::Truncated => match max_length {
+                Some(most) => format!("truncated to {}", count(most as u64, ["letter", "letters"])),
+                None => "truncated".to_owned(),
+            },
+            Note::Unknown => {
+                format!("{} that the model does not know", count(self.letters, ["letter", "letters"]))
+            }
+            Note::Gaps => {
+                format!("{} (- or .)", count(self.letters, ["gap character", "gap characters"]))
+            }
+        };
+        Some(format!("{} {what}, the first is {first}", count(self.records, verb)))
     }
 }
 
@@ -41,6 +118,46 @@ pub struct RepeatedIds {
     pub first: Option<Arc<str>>,
     /// Whether there were more ids than are remembered, so that other repeated ids may be missing.
     pub at_least: bool,
+}
+
+impl RepeatedIds {
+    /// Returns the ids that more than one of `rows` has.
+    ///
+    /// ```
+    /// use virpack_core::output::{RepeatedIds, Row};
+    ///
+    /// let row = |id: &str| Row { record: 0, source: 0, id: id.into(), length: 9, truncated: false, unknown: 0, gaps: 0 };
+    /// assert_eq!(RepeatedIds::among(&[row("a"), row("b"), row("a")]).ids, 1);
+    /// ```
+    #[must_use]
+    pub fn among(rows: &[Row]) -> Self {
+        let mut finder = DuplicateFinder::default();
+        rows.iter().for_each(|row| finder.add(&row.id));
+        finder.repeated()
+    }
+
+    /// Returns the sentence about the ids, which names the first; None if there is none.
+    ///
+    /// ```
+    /// use virpack_core::output::RepeatedIds;
+    ///
+    /// let twice = RepeatedIds { ids: 1, first: Some("a".into()), at_least: false };
+    /// assert!(twice.sentence().unwrap().starts_with("1 id comes more than once, the first is a: "));
+    /// ```
+    #[must_use]
+    pub fn sentence(&self) -> Option<String> {
+        let first = shown_id(self.first.as_ref()?);
+        let at_least = if self.at_least { "at least " } else { "" };
+        let ids = count(self.ids, ["id comes", "ids come"]);
+        Some(format!(
+            "{at_least}{ids} more than once, the first is {first}: each record has its own rows, in input order"
+        ))
+    }
+}
+
+/// Returns a number with its noun.
+pub(crate) fn count(number: u64, [one, many]: [&str; 2]) -> String {
+    format!("{} {}", grouped(number), if number == 1 { one } else { many })
 }
 
 /// Finds repeated ids.

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 use virpack_seq::frames::{FrameCounters, Pair};
-use virpack_seq::{Input, InputChecksum, InputRemark, PackStats};
+use virpack_seq::{Input, InputChecksum, InputRemark, PackStats, grouped, shown_id};
 
 use super::earlier_counts::EarlierCounts;
 use super::encoder_runner::{DeviceWork, EncoderRunner};
 use super::pairing::PairingStage;
 use super::tables::Tables;
 use crate::calls::CallSummary;
+use crate::output::count;
 use crate::run_json;
 
 /// A stage of the work. All stages run at the same time.
@@ -103,6 +104,20 @@ impl PredictSummary {
             remarks: loader.progress().remarks_on(inputs),
             report: Map::new(),
         }
+    }
+
+    /// Returns the sentence about letters that are not those of nucleotides, which names the first record with
+    /// one; None if there is none.
+    #[must_use]
+    pub fn odd_letters(&self) -> Option<String> {
+        let first = shown_id(self.first_odd.as_ref()?);
+        let FrameCounters { bases, odd_letters, odd_records, .. } = self.frames;
+        Some(format!(
+            "{} of {} letters stand for no nucleotide (gaps and letters of residues), in {}, the first is {first}",
+            grouped(odd_letters),
+            grouped(bases),
+            count(odd_records, ["record", "records"]),
+        ))
     }
 
     /// Returns the times of all stages: reading, both models, scoring and writing.

@@ -13,7 +13,6 @@ use crate::again;
 use crate::failure::Failure;
 use crate::log::LogArguments;
 use crate::noted::warn_of_ids;
-use crate::text::count;
 use crate::values::{parse_code, parse_count, parse_length, parse_whole};
 use crate::watch::{DownloadBar, Watch};
 use clap::Args;
@@ -28,8 +27,7 @@ use virpack_core::output::is_stdout;
 use virpack_core::predict::{PredictOptions, PredictSummary, predict};
 use virpack_core::report::{FinishedRun, ReportOptions};
 use virpack_core::{Event, ModelBudget, TokenBudget};
-use virpack_seq::frames::FrameCounters;
-use virpack_seq::{GeneticCode, Input, shown_id};
+use virpack_seq::{GeneticCode, Input};
 
 /// Options that a plan already contains, or that do not apply to parts.
 const NOT_OF_PARTS: [&str; 30] = [
@@ -163,13 +161,9 @@ pub(super) fn warn(log: LogArguments, predicted: &PredictSummary) {
     for remark in &predicted.remarks {
         log.warn(remark);
     }
-    let FrameCounters { bases, odd_letters, odd_records, .. } = predicted.frames;
-    if let Some(first) = &predicted.first_odd {
-        let records = count(odd_records, "record", "records");
-        let first = shown_id(first);
+    if let Some(sentence) = predicted.odd_letters() {
         log.warn(format_args!(
-            "{odd_letters} of {bases} letters stand for no nucleotide (gaps and letters of residues), in {records}, the first is \
-             {first}: they count as bases, and no codon with one is read; is a file damaged?"
+            "{sentence}: they count as bases, and no codon with one is read; is a file damaged?"
         ));
     }
     warn_of_ids(log, &predicted.calls.repeated);

@@ -458,7 +458,7 @@ fn letters_that_are_not_nucleotides_are_reported() {
     place.write("gaps.fa", format!(">a\n{gene}\n{gene}\n--{}\n", "I".repeat(9)));
     place
         .run(&["predict", "gaps.fa", "-o", "out/a"])
-        .succeeds(&["11 of 1331 letters stand for no nucleotide", "in 1 record, the first is a"]);
+        .succeeds(&["11 of 1,331 letters stand for no nucleotide", "in 1 record, the first is a"]);
     assert!(place.read("out/a/run.json").contains("\"odd_letters\": 11"));
     place.write("clean.fa", format!(">a\n{gene}RYN\n"));
     let ran = place.run(&["predict", "clean.fa", "-o", "out/b"]);
