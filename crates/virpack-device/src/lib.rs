@@ -56,6 +56,7 @@
 //! | add a device | implement [`Backend`] and [`Device`]; the program of tests `conformance` compares it with float64 |
 //! | read a file of weights in place | [`MappedFile`] |
 //! | keep a file that may be lost | [`user_cache`] |
+//! | know whether standard output is closed | [`stdout_was_closed`] |
 
 mod backend;
 mod cpu;
@@ -68,6 +69,7 @@ mod memory;
 mod operations;
 mod pool;
 mod shapes;
+mod standard_output;
 mod user_cache;
 
 pub use backend::{Backend, Epilogue, HostLinear, LayerNorm, Linear, LinearOf};
@@ -80,4 +82,5 @@ pub use mapped::MappedFile;
 pub use memory::available_memory;
 pub use operations::{Attention, TokenDropout, Work, rotary_frequencies};
 pub use pool::{Pool, PoolSpan};
+pub use standard_output::stdout_was_closed;
 pub use user_cache::user_cache;

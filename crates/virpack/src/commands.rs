@@ -24,7 +24,6 @@ pub(crate) mod plan;
 pub(crate) mod predict;
 pub(crate) mod report;
 pub(crate) mod run;
-pub(crate) mod stdout;
 pub(crate) mod validate;
 
 use crate::exit::INTERRUPTED;

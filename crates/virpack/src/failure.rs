@@ -113,6 +113,9 @@ pub(crate) enum Failure {
     /// Binary data that would go to a terminal.
     #[error("embeddings are not text, and standard output is a terminal")]
     BinaryToTerminal,
+    /// A result without a place to go.
+    #[error("standard output is closed, and the result goes there")]
+    StdoutClosed,
     /// Manual pages that could not be written.
     #[error("cannot write manual pages into {}: {source}", shown_path(directory))]
     ManualPages {

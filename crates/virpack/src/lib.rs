@@ -16,6 +16,7 @@ mod noted;
 mod panics;
 mod plot;
 mod signals;
+mod stdout;
 mod text;
 mod usage;
 mod values;

@@ -3,6 +3,7 @@
 use crate::exit::{self, USER};
 use crate::log::LogFormat;
 use crate::messages::Message;
+use crate::stdout;
 use crate::values::WrongValue;
 use clap::error::ContextKind;
 use std::error::Error;
@@ -25,8 +26,8 @@ pub(crate) fn report(error: &clap::Error, arguments: &[OsString]) -> u8 {
     let log = if asks_for_json(arguments) { LogFormat::Json } else { LogFormat::Text };
     // Help and the version go to stdout and are not failures.
     if !error.use_stderr() {
-        let printed = error.print().and_then(|()| std::io::stdout().flush());
-        return printed.map_or_else(|error| exit::report(&error.into(), log), |()| 0);
+        let printed = stdout::open().and_then(|mut out| Ok(error.print().and_then(|()| out.flush())?));
+        return printed.map_or_else(|failure| exit::report(&failure, log), |()| 0);
     }
     match log {
         LogFormat::Json => log.error(message(error), USER),

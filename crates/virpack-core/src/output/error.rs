@@ -55,6 +55,8 @@ pub enum OutputErrorKind<'a> {
     Part,
     /// Standard output failed.
     Stdout(ErrorKind),
+    /// Standard output is closed.
+    StdoutClosed,
     /// Any other problem: its hint needs no name of an option.
     Other,
 }
@@ -187,6 +189,9 @@ pub(crate) enum OutputProblem {
     /// Standard output takes nothing more.
     #[error("cannot write to standard output: {0}")]
     Stdout(#[source] io::Error),
+    /// Standard output was closed when the process began.
+    #[error("standard output is closed, and the output goes there")]
+    StdoutClosed,
     /// A part that was whole could not be read again.
     #[error("cannot read {}: {source}", shown_path(path))]
     Part {
@@ -308,6 +313,7 @@ impl OutputError {
             OutputProblem::KindOfFiles(prefix) => OutputErrorKind::KindOfFiles(prefix),
             OutputProblem::Part { .. } => OutputErrorKind::Part,
             OutputProblem::Stdout(source) => OutputErrorKind::Stdout(source.kind()),
+            OutputProblem::StdoutClosed => OutputErrorKind::StdoutClosed,
             _ => OutputErrorKind::Other,
         }
     }
@@ -413,6 +419,7 @@ impl Hint for OutputProblem {
                 }
                 _ => "look at what reads it, or name a file".into(),
             },
+            OutputProblem::StdoutClosed => "send it to a file or a program, or name a file".into(),
             OutputProblem::Part { .. } => "resume the run, which checks every part".into(),
             OutputProblem::Rows { .. } => "leave the part as it was written, or make it again".into(),
             OutputProblem::Draw { .. }

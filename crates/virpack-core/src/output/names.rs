@@ -57,12 +57,15 @@ fn check_stdout(options: &OutputOptions, inputs: &[Input]) -> Result<OutputForma
     Ok(format)
 }
 
-/// Refuses standard output that is redirected to one of the inputs, even if it appends.
+/// Refuses standard output that is closed, or redirected to one of the inputs, even if it appends.
 ///
 /// # Errors
 ///
-/// Returns [`OutputError`] if standard output goes to an input.
+/// Returns [`OutputError`] if standard output is closed or goes to an input.
 pub(crate) fn check_stdout_apart(inputs: &[Input]) -> Result<(), OutputError> {
+    if virpack_device::stdout_was_closed() {
+        return Err(OutputProblem::StdoutClosed.into());
+    }
     check_apart([Path::new("/dev/stdout")], inputs)
 }
 

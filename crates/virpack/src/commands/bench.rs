@@ -6,6 +6,7 @@ use super::device::DeviceArguments;
 use crate::failure::Failure;
 use crate::log::LogArguments;
 use crate::messages;
+use crate::stdout;
 use crate::text::{bytes, grouped, megabytes, say, short};
 use crate::values::{parse_count, parse_seconds};
 use clap::Args;
@@ -59,8 +60,9 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-/// Measures, with a line for each phase on stderr and the result on stdout.
+/// Measures, with the phases on stderr and the result on stdout.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let mut out = stdout::open()?;
     let options = BenchOptions::new(config(arguments)?, arguments.load)
         .token_budget(arguments.token_budget)
         .time(Duration::from_secs_f64(arguments.seconds))
@@ -73,7 +75,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             bench(device, &options, |phase| clocks.iter_mut().for_each(|clocks| clocks.enter(phase)));
         (report.map_err(of_shape)?, clocks.and_then(Clocks::finish))
     });
-    let mut out = std::io::stdout().lock();
     if arguments.json {
         json(&mut out, arguments, &report, clocks)?;
     } else {

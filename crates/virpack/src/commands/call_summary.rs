@@ -1,6 +1,6 @@
 //! The summary lines of `virpack predict` and `virpack report`.
 
-use crate::commands::stdout::shown;
+use crate::stdout::shown;
 use crate::text::{count, grouped, short};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,7 @@
 //! `virpack completions`.
 
 use crate::failure::Failure;
+use crate::stdout;
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, Args, Command, CommandFactory};
 use clap_complete::{Shell, generate};
@@ -16,10 +17,11 @@ pub(crate) struct Arguments {
 
 /// Writes the completions to stdout.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let mut out = stdout::open()?;
     let mut script = Vec::new();
     let mut command = crate::Arguments::command().mut_subcommands(with_values);
     generate(arguments.shell, &mut command, "virpack", &mut script);
-    Ok(std::io::Write::write_all(&mut std::io::stdout(), &script)?)
+    Ok(std::io::Write::write_all(&mut out, &script)?)
 }
 
 /// Returns the command with the values that a shell may offer for options that also take others. If none of

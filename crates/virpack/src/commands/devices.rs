@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use crate::messages::{self, Message};
+use crate::stdout;
 use crate::text;
 use clap::Args;
 use serde_json::{Value, json};
@@ -25,6 +26,7 @@ struct Found {
 
 /// Lists the devices on stdout.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let mut out = stdout::open()?;
     let mut devices = vec![Found::cpu()?];
     match Cuda::count() {
         Ok(0) => devices.push(Found::missing("cuda", "none", &"the driver shows no card".into())),
@@ -35,7 +37,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
         Err(why) => devices.push(Found::unavailable("cuda", "none", &why)),
     }
-    let mut out = std::io::stdout();
     if arguments.json {
         let devices = devices.into_iter().map(|device| device.json).collect();
         return Ok(writeln!(out, "{:#}", Value::Array(devices))?);

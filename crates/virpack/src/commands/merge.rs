@@ -1,10 +1,10 @@
 //! `virpack merge`.
 
 use super::output::OutputArguments;
-use super::stdout::{refuse_terminal, shown};
 use crate::failure::Failure;
 use crate::log::LogArguments;
 use crate::noted::warn_of_records;
+use crate::stdout::{refuse_terminal, shown};
 use crate::text::count;
 use clap::Args;
 use std::path::PathBuf;

@@ -7,6 +7,7 @@ mod list;
 
 use crate::examples;
 use crate::failure::Failure;
+use crate::stdout;
 use clap::{Args, Subcommand};
 use std::path::{Path, PathBuf};
 use virpack_core::model::hub::{self, HubOptions, Repository};
@@ -64,11 +65,10 @@ enum ModelsCommand {
 /// Runs the subcommand. Lists and facts go to stdout.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let hub = HubOptions::from_env();
-    let out = &mut std::io::stdout().lock();
     match &arguments.command {
-        ModelsCommand::List { json } => list::run(out, &hub, *json),
-        ModelsCommand::Info { model, json } => info::run(out, model, &hub, *json),
-        ModelsCommand::Fetch { models, quiet } => fetch::run(out, models, &hub, *quiet),
+        ModelsCommand::List { json } => list::run(&mut stdout::open()?, &hub, *json),
+        ModelsCommand::Info { model, json } => info::run(&mut stdout::open()?, model, &hub, *json),
+        ModelsCommand::Fetch { models, quiet } => fetch::run(&mut stdout::open()?, models, &hub, *quiet),
         ModelsCommand::Convert { input, output, force } => convert::run(input, output, *force),
     }
 }

@@ -5,6 +5,7 @@ use super::input::{BufferArguments, Inputs};
 use crate::failure::Failure;
 use crate::messages;
 use crate::plot;
+use crate::stdout;
 use crate::text::{grouped, say, short};
 use crate::values::parse_whole;
 use clap::Args;
@@ -71,6 +72,7 @@ choice! {
 /// Plans the packing and writes it to stdout.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let start = Instant::now();
+    let out = &mut stdout::open()?;
     // A mistyped option is reported before an input is read.
     arguments.inputs.lengths()?;
     if let Some(path) = &arguments.plot {
@@ -98,7 +100,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if let Some(warning) = &plan.stats.warning {
         say(messages::of_warning(warning).text());
     }
-    let out = &mut std::io::stdout().lock();
     if arguments.json { json(out, &plan, &counts, seconds) } else { tables(out, &plan, &counts, seconds) }
 }
 

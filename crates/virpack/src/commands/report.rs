@@ -3,11 +3,11 @@
 use super::call_summary::call_lines;
 use super::calls::{CallArguments, CallFileArguments};
 use super::limits::LimitArguments;
-use super::stdout::shown;
 use crate::failure::Failure;
 use crate::log::LogArguments;
 use crate::noted::warn_of_ids;
 use crate::plot;
+use crate::stdout::shown;
 use crate::text::count;
 use clap::Args;
 use std::path::{Path, PathBuf};

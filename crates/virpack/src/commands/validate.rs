@@ -5,6 +5,7 @@ use super::input::Inputs;
 use crate::failure::Failure;
 use crate::log::LogArguments;
 use crate::messages;
+use crate::stdout;
 use crate::text::{count, grouped};
 use crate::values::{parse_count, parse_limit, parse_whole};
 use crate::watch::DownloadBar;
@@ -59,6 +60,7 @@ pub(crate) struct Arguments {
 
 /// Compares and reports the result; records that differ too much are a failure.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let mut out = stdout::open()?;
     let bar = Arc::new(DownloadBar::new(LogArguments::lines(false)));
     let options = ValidateOptions::new(arguments.inputs.inputs(), &*arguments.model)
         .limits(arguments.inputs.limits.limits())
@@ -81,7 +83,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if found.compared.is_empty() {
         return Err(Failure::NothingCompared { records: found.records });
     }
-    let mut out = std::io::stdout().lock();
     if arguments.json {
         json(&mut out, &found)?
     } else {

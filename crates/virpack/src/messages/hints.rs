@@ -203,6 +203,9 @@ pub(super) fn of_output(error: &OutputError) -> Words<'_> {
             }
             _ => "look at what reads it, or name a file with -o",
         },
+        OutputErrorKind::StdoutClosed => {
+            "send it to a file or a program (> FILE, | PROGRAM), or name a file with -o"
+        }
         _ => return error.hint(),
     }))
 }
@@ -276,6 +279,7 @@ pub(super) fn of_own(failure: &Failure) -> Option<&'static str> {
         Failure::BenchModel { .. } => "name an ESM-2 model, or a --shape of one",
         Failure::ManualPages { .. } => "name a directory that can be written to",
         Failure::Contacts => "fair-esm's esm-extract --include contacts computes them",
+        Failure::StdoutClosed => "send it to a file or a program (> FILE, | PROGRAM)",
         Failure::BinaryToTerminal => {
             "send them to a program or a file (virpack embed ... -o - | program), or name a file with -o"
         }

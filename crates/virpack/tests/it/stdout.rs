@@ -194,6 +194,45 @@ fn a_full_disk_behind_standard_output_is_an_error() {
     }
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_closed_standard_output_is_an_error_of_commands_that_write_to_it() {
+    let place = Place::new();
+    place.write("dna.fa", ">a\nGCCGCCGCCGCC\n");
+    let closed = |arguments: &[&str]| {
+        let mut shell = Command::new("sh");
+        let program = command(&place, arguments);
+        shell.current_dir(place.path("")).args(["-c", "exec \"$0\" \"$@\" >&-"]);
+        shell.arg(program.get_program()).args(program.get_args());
+        shell.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        Ran::from(shell.output().unwrap())
+    };
+    let outputs = [
+        embed(&[PROTEINS, "-o", "-"]),
+        embed(&[PROTEINS, "-o", "-", "--format", "arrow"]),
+        vec!["frames", "dna.fa", "-o", "-", "--kind", "protein"],
+        vec!["predict", "dna.fa", "-o", "-", "--device", "cpu"],
+    ];
+    for arguments in outputs {
+        let words = ["standard output is closed, and the output goes there", "hint: send it to a file", "-o"];
+        closed(&arguments).is_refused(&words);
+        leaves_nothing(&place);
+    }
+    let prints: [&[&str]; 6] = [
+        &["pack", PROTEINS],
+        &["validate", PROTEINS, "--model", MODEL],
+        &["models", "list"],
+        &["devices"],
+        &["completions", "bash"],
+        &["--help"],
+    ];
+    for arguments in prints {
+        closed(arguments)
+            .is_refused(&["standard output is closed, and the result goes there", "hint: send it"]);
+    }
+    closed(&embed(&[PROTEINS, "-o", "out/emb.npy"])).succeeds(&["4 sequences"]);
+}
+
 #[test]
 fn tables_of_virnucpro_do_not_go_to_standard_output() {
     let place = Place::new();
