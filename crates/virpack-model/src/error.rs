@@ -278,9 +278,14 @@ pub enum ModelError {
         /// Their own names.
         models: [&'static str; 2],
     },
-    /// A pipe, from which the model cannot be chosen by the first records: it cannot replay them.
-    #[error("the input is a named pipe, which cannot be read twice to tell proteins from nucleotides")]
-    AlphabetOfPipe,
+    /// An input whose first records cannot choose the model, because it cannot be read a second time.
+    #[error("{} is {kind}, which cannot be read twice to tell proteins from nucleotides", shown_path(path))]
+    AlphabetOfPipe {
+        /// The input.
+        path: PathBuf,
+        /// What it is: a pipe, a device or a socket.
+        kind: &'static str,
+    },
     /// Letters that may be those of proteins or of nucleotides.
     #[error(
         "cannot tell whether these are proteins or nucleotides: the first {records} records have {letters} letters, and \

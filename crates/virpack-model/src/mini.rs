@@ -2,6 +2,8 @@
 //!
 //! `virpack-mini/README.md` states what it was trained on, how good it is, and what it is not for.
 
+use std::path::Path;
+
 use virpack_seq::{Alphabet, AlphabetSample, Input, ReadLimits, Record, reader};
 
 use crate::ModelError;
@@ -59,7 +61,7 @@ pub(super) fn model(name: &str) -> Option<Location> {
 ///
 /// # Errors
 ///
-/// [`ModelError::AlphabetOfPipe`] for a named pipe; [`ModelError::AlphabetUnclear`] where the letters may be those of either;
+/// [`ModelError::AlphabetOfPipe`] for a pipe or a device; [`ModelError::AlphabetUnclear`] where the letters may be those of either;
 /// inputs that cannot be read.
 ///
 /// ```
@@ -73,7 +75,7 @@ pub(super) fn model(name: &str) -> Option<Location> {
 /// # Ok::<(), virpack_model::ModelError>(())
 /// ```
 pub fn model_for(inputs: &[Input], limits: ReadLimits) -> Result<&'static str, ModelError> {
-    let Some(mut look) = reader::look(inputs, limits)? else { return Err(ModelError::AlphabetOfPipe) };
+    let Some(mut look) = reader::look(inputs, limits)? else { return Err(of_pipe(inputs)) };
     let (mut record, mut sample, mut seen) = (Record::default(), AlphabetSample::default(), 0);
     while seen < MOST_RECORDS && sample.letters() < MOST_LETTERS && !sample.has_protein() {
         match look.records.read(&mut record) {
@@ -91,6 +93,29 @@ pub fn model_for(inputs: &[Input], limits: ReadLimits) -> Result<&'static str, M
         None if seen == 0 && !look.is_part => Ok(MODELS[0]),
         None => Err(ModelError::AlphabetUnclear { records: seen, letters: sample.letters() }),
     }
+}
+
+/// Returns the error that names the first of the inputs that is not a regular file.
+fn of_pipe(inputs: &[Input]) -> ModelError {
+    let mut paths = inputs.iter().map(Input::path);
+    let path = paths.find(|path| special_kind(path).is_some()).unwrap_or(Input::Stdin.path());
+    ModelError::AlphabetOfPipe { path: path.to_path_buf(), kind: special_kind(path).unwrap_or("a pipe") }
+}
+
+/// Returns what a file is; None for a regular one.
+#[cfg(unix)]
+fn special_kind(path: &Path) -> Option<&'static str> {
+    use std::os::unix::fs::FileTypeExt;
+    let kind = path.metadata().ok()?.file_type();
+    let is_device = kind.is_char_device() || kind.is_block_device();
+    [(kind.is_fifo(), "a pipe"), (is_device, "a device"), (kind.is_socket(), "a socket")]
+        .into_iter()
+        .find_map(|(is_one, name)| is_one.then_some(name))
+}
+
+#[cfg(not(unix))]
+fn special_kind(path: &Path) -> Option<&'static str> {
+    (!path.metadata().ok()?.is_file()).then_some("a pipe or a device")
 }
 
 #[cfg(test)]

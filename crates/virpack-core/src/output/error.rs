@@ -116,7 +116,7 @@ pub(crate) enum OutputProblem {
     #[error("{}: a name that ends in .shard is for one shard of an input", shown_path(.0))]
     NoShard(PathBuf),
     /// A shard of an input that cannot be read twice.
-    #[error("a shard is read from files, and {0} is a pipe or a URL")]
+    #[error("a shard is read from files, and {0} is a pipe, a device or a URL")]
     ShardOfPipe(String),
     /// A shard under the name of a complete output.
     #[error("{} would pass for all rows, and has those of shard {shard}", shown_path(path))]

@@ -35,7 +35,7 @@ pub enum ResumeErrorKind<'a> {
     Manifest,
     /// Another version of virpack has written the parts.
     Version,
-    /// This input, a pipe or a URL, cannot be read again.
+    /// This input, a pipe, a device or a URL, cannot be read again.
     Pipe(&'a str),
     /// Any other problem: its hint needs no name of an option.
     Other,
@@ -136,7 +136,9 @@ pub(crate) enum ResumeProblem {
     #[error("{} holds parts in the format of another version of virpack", shown_path(.0))]
     Version(PathBuf),
     /// Inputs that are gone once they were read.
-    #[error("a resumed run reads its inputs again from the beginning, and {input} is a pipe, stdin or a URL")]
+    #[error(
+        "a resumed run reads its inputs again from the beginning, and {input} is a pipe, a device, stdin or a URL"
+    )]
     Pipe {
         /// The input.
         input: String,

@@ -65,7 +65,7 @@ impl Hint for ModelError {
             }
             ModelError::NoConfig { .. } => "put the model's config.json beside its weights".into(),
             ModelError::TwoModels { models, .. } => format!("name {} or {}", models[0], models[1]).into(),
-            ModelError::AlphabetOfPipe | ModelError::AlphabetUnclear { .. } => {
+            ModelError::AlphabetOfPipe { .. } | ModelError::AlphabetUnclear { .. } => {
                 format!("name the model, {} or {}", MODELS[0], MODELS[1]).into()
             }
             ModelError::Classifier { .. } => {

@@ -120,7 +120,7 @@ fn tokenizer_and_lengths(
                 model
             }
             // Nucleotides from a pipe are refused while they are read.
-            Ok(_) | Err(virpack_core::model::ModelError::AlphabetOfPipe) => {
+            Ok(_) | Err(virpack_core::model::ModelError::AlphabetOfPipe { .. }) => {
                 return Ok((
                     Arc::new(EsmTokenizer::new()),
                     arguments.inputs.lengths()?.up_to(LengthPolicy::default().max_length),

@@ -17,7 +17,7 @@ pub(super) fn of(error: &Error) -> Option<String> {
         Error::Setting(error) => error.named(&flag(error.setting())),
         Error::Resume(error) => match error.kind() {
             ResumeErrorKind::Pipe(input) => format!(
-                "--resume reads the inputs again from their beginning, and {input} is a pipe, stdin or a URL"
+                "--resume reads the inputs again from their beginning, and {input} is a pipe, a device, stdin or a URL"
             ),
             _ => return None,
         },
@@ -33,7 +33,7 @@ fn of_output(kind: OutputErrorKind<'_>) -> Option<String> {
             format.ending()
         ),
         OutputErrorKind::ShardOfPipe(input) => {
-            format!("--shard deals out files, and {input} is a pipe or a URL")
+            format!("--shard deals out files, and {input} is a pipe, a device or a URL")
         }
         OutputErrorKind::NotToStdout(option, reason) => {
             format!("{} does not go with -o -: {reason}", flag(option))

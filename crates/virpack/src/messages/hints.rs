@@ -63,7 +63,7 @@ fn of_model(error: &ModelError) -> Words<'_> {
         ModelError::Modules { .. } => {
             Some("name the weights file itself for the transformer alone, pooled by --pool".into())
         }
-        ModelError::AlphabetOfPipe | ModelError::AlphabetUnclear { .. } => {
+        ModelError::AlphabetOfPipe { .. } | ModelError::AlphabetUnclear { .. } => {
             let [peptides, nucleotides] = mini::MODELS;
             Some(format!("name the model, --model {peptides} or --model {nucleotides}").into())
         }

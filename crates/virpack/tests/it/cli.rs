@@ -325,8 +325,10 @@ fn embed_without_a_model_runs_the_one_that_reads_such_letters() {
     #[cfg(unix)]
     {
         assert!(std::process::Command::new("mkfifo").arg(place.path("pipe")).status().unwrap().success());
-        let asks = ["the input is a named pipe", "--model virpack-mini/peptide"];
-        place.run(&["embed", "pipe", "-o", "out/c.npy"]).is_refused(&asks);
+        for (input, what) in [("pipe", "pipe is a pipe"), ("/dev/null", "/dev/null is a device")] {
+            let asks = [&format!("{what}, which cannot be read twice"), "--model virpack-mini/peptide"];
+            place.run(&["embed", input, "-o", "out/c.npy"]).is_refused(&asks);
+        }
     }
     place.run(&["validate", "in.fa", "--model", "virpack-mini"]).is_refused(&["virpack-mini is two models"]);
 }

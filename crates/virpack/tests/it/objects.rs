@@ -107,9 +107,9 @@ fn what_keeps_an_object_from_being_read_is_one_line_with_a_hint() {
     ]);
     embed("s3://b", &[])
         .is_refused(&["s3://b: the URL is not complete", "hint: write it as s3://BUCKET/KEY"]);
-    embed("s3://b/p.fa", &["--resume"]).is_refused(&["s3://b/p.fa is a pipe, stdin or a URL"]);
+    embed("s3://b/p.fa", &["--resume"]).is_refused(&["s3://b/p.fa is a pipe, a device, stdin or a URL"]);
     let shard = ["embed", "--model", MODEL, "s3://b/p.fa", "--shard", "1/2", "-o", "out/a.shard"];
-    place.with_store(&server, &shard).is_refused(&["s3://b/p.fa is a pipe or a URL"]);
+    place.with_store(&server, &shard).is_refused(&["s3://b/p.fa is a pipe, a device or a URL"]);
     server.state().refuses = true;
     let refused = embed("s3://b/p.fa", &[]);
     refused.is_refused(&["cannot open s3://b/p.fa: access is refused: ", "hint: check AWS_ACCESS_KEY_ID"]);
