@@ -7,7 +7,8 @@ use std::fmt;
 pub struct ForeignFormat {
     /// The name of the format, for people: `a tar file`.
     pub name: &'static str,
-    /// What the user can do; `FILE` stands for the input.
+    /// What the user can do; `FILE` stands for the input. What it writes has a name that begins with the
+    /// input's, so that no other file of the user is overwritten.
     pub(crate) remedy: &'static str,
     /// The first file that an archive holds.
     pub(crate) member: Option<String>,
@@ -31,7 +32,7 @@ impl ForeignFormat {
     /// Commands that read the compression take the file as it is; the others take the output of a
     /// decompressor.
     pub(super) fn remedy(&self, file: &str, codec: Option<&str>) -> String {
-        let file = if file == "<stdin>" { "FILE".to_owned() } else { quoted(file) };
+        let file = if file == "<stdin>" || file.contains("://") { "FILE".to_owned() } else { quoted(file) };
         let unpack = match codec {
             Some("bzip2") => "bzip2 -dc",
             Some("xz") => "xz -dc",
@@ -44,7 +45,8 @@ impl ForeignFormat {
         let takes = |codec: &str| self.remedy.starts_with("tar -") || (self.name == "SAM" && codec == "gzip");
         match codec {
             Some(codec) if remedy.contains("FILE") && !takes(codec) => {
-                format!("{unpack} {file} > unpacked; then {}", remedy.replace("FILE", "unpacked"))
+                let unpacked = format!("{file}.unpacked");
+                format!("{unpack} {file} > {unpacked}; then {}", remedy.replace("FILE", &unpacked))
             }
             _ => remedy.replace("FILE", &file),
         }

@@ -69,8 +69,9 @@ impl Hint for InputError {
             InputError::Read { source, .. } => return StoreError::of_io(source).and_then(StoreError::hint),
             InputError::Changed { change, .. } => return change.hint(),
             InputError::Damaged { codec, source, .. } => mend(codec, is_end(source)).into(),
-            InputError::DecoderMemory { .. } => {
-                format!("decompress it first: {} > unpacked", self.decompress_command()?).into()
+            InputError::DecoderMemory { path, .. } => {
+                let (command, path) = (self.decompress_command()?, shown_path(path));
+                format!("decompress it first: {command} > {path}.unpacked").into()
             }
             InputError::RecordTooLarge { compressed, .. } => too_large(compressed.is_some()).into(),
             InputError::HeaderTooLong { .. } => {

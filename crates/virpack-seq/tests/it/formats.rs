@@ -277,13 +277,13 @@ fn other_formats_are_named_with_the_command_that_makes_fasta_of_them() {
         assert!(what.contains(name) && what.contains("not FASTA, FASTQ or BAM"), "{said}");
         assert!(hint.contains(command), "{said}");
         // Compressed, it is the same format; the command decompresses it first unless it does so itself.
-        let unpacked = command.replace("reads", "unpacked");
+        let unpacked = command.replace("reads", "reads.unpacked");
         for (codec, compress) in CODECS {
             let said = foreign(compress(bytes));
             let (what, hint) = said.split_once("\nhint: ").unwrap();
             assert!(what.contains(name) && what.contains("not FASTA, FASTQ or BAM"), "{codec}: {said}");
             let names_it = !command.contains("reads") || (*name == "SAM" && codec == "gzip");
-            let first = format!("{codec} -dc reads > unpacked; then ");
+            let first = format!("{codec} -dc reads > reads.unpacked; then ");
             let expected = if names_it { *command } else { &*unpacked };
             assert!(hint.contains(expected) && (names_it || hint.starts_with(&first)), "{codec}: {said}");
         }
@@ -312,7 +312,7 @@ fn archives_are_named_with_their_first_file() {
     let ustar = tar("a b.fasta", ">a\nACGT\n", b"ustar\x0000");
     let said = foreign(&ustar);
     assert!(said.contains("a tar archive (its first file is \"a b.fasta\")"), "{said}");
-    assert!(said.ends_with("hint: tar -xOf reads 'a b.fasta' > sequences.fasta"), "{said}");
+    assert!(said.ends_with("hint: tar -xOf reads 'a b.fasta' > reads.fasta"), "{said}");
     for (codec, compress) in CODECS {
         assert_eq!(foreign(compress(&ustar)), said, "{codec}: tar finds compression by itself");
     }
@@ -320,7 +320,7 @@ fn archives_are_named_with_their_first_file() {
     assert!(old.contains("a tar archive"), "{old}");
     let said = foreign(zip("seq.fasta", b"PK"));
     assert!(said.contains("a zip archive (its first file is \"seq.fasta\")"), "{said}");
-    assert!(said.ends_with("hint: unzip -p reads seq.fasta > sequences.fasta"), "{said}");
+    assert!(said.ends_with("hint: unzip -p reads seq.fasta > reads.fasta"), "{said}");
     assert!(foreign(zip("[Content_Types].xml", b"..")).contains("Excel"));
     assert!(foreign(zip("xl/workbook.xml", b"..")).contains("Excel"));
     assert!(foreign(zip("[Content_Types].xml", b"word/document.xml")).contains("Word"));
@@ -343,7 +343,10 @@ fn a_file_compressed_twice_is_reported() {
         let said = foreign(compress(BAM));
         assert!(said.contains("compressed twice, by gzip inside"), "BAM inside {codec}: {said}");
     }
-    assert!(said.ends_with("hint: gzip -dc reads > unpacked; then name unpacked as the input"), "{said}");
+    assert!(
+        said.ends_with("hint: gzip -dc reads > reads.unpacked; then name reads.unpacked as the input"),
+        "{said}"
+    );
 }
 
 #[test]

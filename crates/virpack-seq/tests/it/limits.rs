@@ -202,8 +202,8 @@ fn decoders_stay_within_their_memory_limit() {
     assert_eq!(read(xz(64 << 20), SMALL).0.len(), 1000);
     assert_eq!(read(zstd(27), SMALL).0.len(), 1000);
     for (bytes, codec, program) in [
-        (xz(512 << 20), "xz", "xz -dc in > unpacked"),
-        (zstd(28), "zstd", "zstd -dc --long=31 in > unpacked"),
+        (xz(512 << 20), "xz", "xz -dc in > in.unpacked"),
+        (zstd(28), "zstd", "zstd -dc --long=31 in > in.unpacked"),
     ] {
         let (records, error) = read(bytes, SMALL);
         let error = error.unwrap();

@@ -14,7 +14,7 @@ const LIBRARIES: [&str; 5] =
 
 /// Options of other programs, in commands of hints and in the arguments of a compiler.
 const OF_OTHERS: [&str; 9] = [
-    "samtools fasta FILE > reads.fasta (with --reference",
+    "samtools fasta FILE > FILE.fasta (with --reference",
     "pod5 convert fast5 FILE --output",
     "fasterq-dump --fasta",
     "unrtf --text",

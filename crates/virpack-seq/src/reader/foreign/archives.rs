@@ -6,27 +6,27 @@ use crate::error::ForeignFormat;
 
 /// A signature at the beginning of a file, what the file then is, and what makes FASTA of it.
 const SIGNATURES: &[(&[u8], &str, &str)] = &[
-    (b"CRAM", "CRAM", "samtools fasta FILE > reads.fasta (with --reference GENOME, where it asks for one)"),
-    (b"BCF\x02", "BCF, a table of variants", "bcftools consensus -f GENOME.fasta FILE > consensus.fasta"),
+    (b"CRAM", "CRAM", "samtools fasta FILE > FILE.fasta (with --reference GENOME, where it asks for one)"),
+    (b"BCF\x02", "BCF, a table of variants", "bcftools consensus -f GENOME.fasta FILE > FILE.fasta"),
     (b"BAI\x01", "the index of a BAM file (.bai)", "name the BAM file itself"),
     (b"CSI\x01", "an index (.csi)", "name the file that it is the index of"),
     (b"TBI\x01", "an index (.tbi)", "name the file that it is the index of"),
-    (b"\x43\x27\x41\x1A", "2bit", "twoBitToFa FILE sequences.fasta"),
-    (b"\x1A\x41\x27\x43", "2bit", "twoBitToFa FILE sequences.fasta"),
+    (b"\x43\x27\x41\x1A", "2bit", "twoBitToFa FILE FILE.fasta"),
+    (b"\x1A\x41\x27\x43", "2bit", "twoBitToFa FILE FILE.fasta"),
     (
         b"\x8BPOD\r\n\x1A\n",
         "POD5, the signals of a nanopore",
-        "dorado basecaller MODEL FILE | samtools fasta - > reads.fasta",
+        "dorado basecaller MODEL FILE | samtools fasta - > FILE.fasta",
     ),
     (
         b"\x89HDF\r\n\x1A\n",
         "HDF5 (or FAST5, the signals of a nanopore)",
-        "of FAST5: pod5 convert fast5 FILE --output reads.pod5; dorado basecaller MODEL reads.pod5 | samtools fasta - > \
-         reads.fasta",
+        "of FAST5: pod5 convert fast5 FILE --output FILE.pod5; dorado basecaller MODEL FILE.pod5 | samtools fasta - > \
+         FILE.fasta",
     ),
     (b"NCBI.sra", "SRA", "fasterq-dump --fasta FILE"),
-    (b"ABIF", "ABIF, the trace of a Sanger read", "seqret -sequence FILE -sformat abi -outseq reads.fasta"),
-    (b".sff", "SFF", "sff2fastq -o reads.fastq FILE"),
+    (b"ABIF", "ABIF, the trace of a Sanger read", "seqret -sequence FILE -sformat abi -outseq FILE.fasta"),
+    (b".sff", "SFF", "sff2fastq -o FILE.fastq FILE"),
     (
         b"PAR1",
         "Parquet",
@@ -46,13 +46,13 @@ const SIGNATURES: &[(&[u8], &str, &str)] = &[
     ),
     (b"%PDF-", "PDF", "pdftotext FILE, and copy the sequences out of it"),
     (b"{\\rtf", "RTF, a text with its layout", "save it as plain text, or: unrtf --text FILE"),
-    (b"7z\xBC\xAF\x27\x1C", "a 7z archive", "7z x -so FILE > sequences.fasta"),
-    (b"Rar!\x1A\x07", "a RAR archive", "unrar p -inul FILE > sequences.fasta"),
-    (b"LZIP", "compressed by lzip", "lzip -dc FILE > sequences.fasta"),
-    (b"\x1F\x9D", "compressed by compress (.Z)", "gzip -dc FILE > sequences.fasta"),
-    (b"\x04\x22\x4D\x18", "compressed by lz4", "lz4 -dc FILE > sequences.fasta"),
-    (b"\x5D\x00\x00", "compressed by lzma", "xz --format=lzma -dc FILE > sequences.fasta"),
-    (b"\x89LZO\0\r\n\x1A\n", "compressed by lzop", "lzop -dc FILE > sequences.fasta"),
+    (b"7z\xBC\xAF\x27\x1C", "a 7z archive", "7z x -so FILE > FILE.fasta"),
+    (b"Rar!\x1A\x07", "a RAR archive", "unrar p -inul FILE > FILE.fasta"),
+    (b"LZIP", "compressed by lzip", "lzip -dc FILE > FILE.fasta"),
+    (b"\x1F\x9D", "compressed by compress (.Z)", "gzip -dc FILE > FILE.fasta"),
+    (b"\x04\x22\x4D\x18", "compressed by lz4", "lz4 -dc FILE > FILE.fasta"),
+    (b"\x5D\x00\x00", "compressed by lzma", "xz --format=lzma -dc FILE > FILE.fasta"),
+    (b"\x89LZO\0\r\n\x1A\n", "compressed by lzop", "lzop -dc FILE > FILE.fasta"),
     (b"\x1F\x8B", "compressed twice, by gzip inside", "name FILE as the input"),
     (b"BZh", "compressed twice, by bzip2 inside", "name FILE as the input"),
     (b"\xFD7zXZ\0", "compressed twice, by xz inside", "name FILE as the input"),
@@ -60,7 +60,7 @@ const SIGNATURES: &[(&[u8], &str, &str)] = &[
     (
         b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1",
         "a document of old Microsoft Office (.xls or .doc)",
-        "save its sequences as text; of Excel: ssconvert FILE table.csv",
+        "save its sequences as text; of Excel: ssconvert FILE FILE.csv",
     ),
 ];
 
@@ -82,15 +82,13 @@ pub(super) fn utf16(text: &[u8]) -> ForeignFormat {
     const TO: &str = "text in another encoding";
     let (name, remedy) = match text {
         [0xFF, 0xFE, 0, 0, ..] | [b'>' | b'@', 0, 0, 0, ..] => {
-            ("UTF-32", "iconv -f UTF-32LE -t UTF-8 FILE > sequences.fasta")
+            ("UTF-32", "iconv -f UTF-32LE -t UTF-8 FILE > FILE.fasta")
         }
-        [0, 0, 0xFE, 0xFF, ..] | [0, 0, 0, ..] => {
-            ("UTF-32", "iconv -f UTF-32BE -t UTF-8 FILE > sequences.fasta")
-        }
-        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => ("UTF-16", "iconv -f UTF-16 -t UTF-8 FILE > sequences.fasta"),
-        [_, 0, ..] => ("UTF-16", "iconv -f UTF-16LE -t UTF-8 FILE > sequences.fasta"),
-        [0, ..] => ("UTF-16", "iconv -f UTF-16BE -t UTF-8 FILE > sequences.fasta"),
-        _ => (TO, "iconv -t UTF-8 FILE > sequences.fasta"),
+        [0, 0, 0xFE, 0xFF, ..] | [0, 0, 0, ..] => ("UTF-32", "iconv -f UTF-32BE -t UTF-8 FILE > FILE.fasta"),
+        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => ("UTF-16", "iconv -f UTF-16 -t UTF-8 FILE > FILE.fasta"),
+        [_, 0, ..] => ("UTF-16", "iconv -f UTF-16LE -t UTF-8 FILE > FILE.fasta"),
+        [0, ..] => ("UTF-16", "iconv -f UTF-16BE -t UTF-8 FILE > FILE.fasta"),
+        _ => (TO, "iconv -t UTF-8 FILE > FILE.fasta"),
     };
     ForeignFormat::new(name, remedy)
 }
@@ -105,7 +103,7 @@ fn zip(text: &[u8]) -> ForeignFormat {
     if holds(b"word/") {
         return ForeignFormat::new(
             "a Word document (.docx)",
-            "pandoc -t plain --wrap=none FILE > sequences.fasta, and look at what it gives",
+            "pandoc -t plain --wrap=none FILE > FILE.fasta, and look at what it gives",
         );
     }
     // Excel and Word begin with their list of contents, which is compressed.
@@ -115,20 +113,20 @@ fn zip(text: &[u8]) -> ForeignFormat {
     if holds(b"mimetypeapplication/vnd.oasis") {
         return ForeignFormat::new(
             "an OpenDocument file",
-            "save its sequences as text; of a table: ssconvert FILE table.csv",
+            "save its sequences as text; of a table: ssconvert FILE FILE.csv",
         );
     }
     if member.as_deref().is_some_and(|name| name.ends_with("/data.pkl") || name.ends_with(".npy")) {
         return ForeignFormat::new("arrays or weights in a zip archive", "name the file of sequences");
     }
-    ForeignFormat { member, ..ForeignFormat::new("a zip archive", "unzip -p FILE MEMBER > sequences.fasta") }
+    ForeignFormat { member, ..ForeignFormat::new("a zip archive", "unzip -p FILE MEMBER > FILE.fasta") }
 }
 
 fn excel() -> ForeignFormat {
     ForeignFormat::new(
         "an Excel workbook (.xlsx)",
-        "save the sheet as CSV (or: ssconvert FILE table.csv), then: awk -F, 'NR > 1 { print \">\" $1; print $2 }' table.csv \
-         > sequences.fasta, where ids and sequences are columns 1 and 2",
+        "save the sheet as CSV (or: ssconvert FILE FILE.csv), then: awk -F, 'NR > 1 { print \">\" $1; print $2 }' FILE.csv \
+         > FILE.fasta, where ids and sequences are columns 1 and 2",
     )
 }
 
@@ -160,9 +158,6 @@ fn tar(text: &[u8]) -> Option<ForeignFormat> {
         // Names of extended headers are not those of files.
         let is_file = matches!(header[156], 0 | b'0') && !name.is_empty();
         let member = is_file.then(|| String::from_utf8_lossy(name).into_owned());
-        ForeignFormat {
-            member,
-            ..ForeignFormat::new("a tar archive", "tar -xOf FILE MEMBER > sequences.fasta")
-        }
+        ForeignFormat { member, ..ForeignFormat::new("a tar archive", "tar -xOf FILE MEMBER > FILE.fasta") }
     })
 }

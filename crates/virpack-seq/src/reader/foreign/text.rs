@@ -18,23 +18,23 @@ const BEGINNINGS: &[(&str, &str, &str)] = &[
     (
         "##fileformat=VCF",
         "VCF, a table of variants",
-        "bgzip -k FILE; tabix FILE.gz; bcftools consensus -f GENOME.fasta FILE.gz > consensus.fasta",
+        "bgzip -k FILE; tabix FILE.gz; bcftools consensus -f GENOME.fasta FILE.gz > FILE.fasta",
     ),
     ("track ", "BED, a table of places", GET_FASTA),
     ("browser ", "BED, a table of places", GET_FASTA),
     ("LOCUS       ", "GenBank", ANY2FASTA),
-    ("#NEXUS", "NEXUS, an alignment", "seqret -sequence FILE -sformat nexus -outseq sequences.fasta"),
+    ("#NEXUS", "NEXUS, an alignment", "seqret -sequence FILE -sformat nexus -outseq FILE.fasta"),
     ("CLUSTAL", "Clustal, an alignment", ANY2FASTA),
     ("MUSCLE (", "Clustal, an alignment", ANY2FASTA),
     ("# STOCKHOLM", "Stockholm, an alignment", ANY2FASTA),
-    ("PileUp", "MSF, an alignment", "seqret -sequence FILE -sformat msf -outseq sequences.fasta"),
-    ("!!AA_MULTIPLE", "MSF, an alignment", "seqret -sequence FILE -sformat msf -outseq sequences.fasta"),
-    ("!!NA_MULTIPLE", "MSF, an alignment", "seqret -sequence FILE -sformat msf -outseq sequences.fasta"),
-    ("HMMER", "an HMMER profile", "hmmemit -c FILE > consensus.fasta"),
+    ("PileUp", "MSF, an alignment", "seqret -sequence FILE -sformat msf -outseq FILE.fasta"),
+    ("!!AA_MULTIPLE", "MSF, an alignment", "seqret -sequence FILE -sformat msf -outseq FILE.fasta"),
+    ("!!NA_MULTIPLE", "MSF, an alignment", "seqret -sequence FILE -sformat msf -outseq FILE.fasta"),
+    ("HMMER", "an HMMER profile", "hmmemit -c FILE > FILE.fasta"),
     (
         "data_",
         "mmCIF, a structure",
-        "python3 -c \"from Bio import SeqIO; SeqIO.convert('FILE', 'cif-seqres', 'sequences.fasta', 'fasta')\"",
+        "python3 -c \"from Bio import SeqIO; SeqIO.convert('FILE', 'cif-seqres', 'FILE.fasta', 'fasta')\"",
     ),
     ("HEADER    ", "PDB, a structure", PDB),
     ("ATOM      ", "PDB, a structure", PDB),
@@ -47,22 +47,22 @@ const BEGINNINGS: &[(&str, &str, &str)] = &[
     (
         "<?xml",
         "XML",
-        "of UniProt or INSDC: seqret -sequence FILE -outseq sequences.fasta; or download the records as FASTA",
+        "of UniProt or INSDC: seqret -sequence FILE -outseq FILE.fasta; or download the records as FASTA",
     ),
     ("<", "XML or HTML", WEB),
 ];
 
-const GET_FASTA: &str = "bedtools getfasta -fi GENOME.fasta -bed FILE > sequences.fasta";
-const ANY2FASTA: &str = "any2fasta FILE > sequences.fasta (or EMBOSS: seqret FILE sequences.fasta)";
+const GET_FASTA: &str = "bedtools getfasta -fi GENOME.fasta -bed FILE > FILE.fasta";
+const ANY2FASTA: &str = "any2fasta FILE > FILE.fasta (or EMBOSS: seqret FILE FILE.fasta)";
 const PDB: &str =
-    "python3 -c \"from Bio import SeqIO; SeqIO.convert('FILE', 'pdb-atom', 'sequences.fasta', 'fasta')\"";
-const GFA: &str = "awk '/^S/ { print \">\" $2; print $3 }' FILE > sequences.fasta";
+    "python3 -c \"from Bio import SeqIO; SeqIO.convert('FILE', 'pdb-atom', 'FILE.fasta', 'fasta')\"";
+const GFA: &str = "awk '/^S/ { print \">\" $2; print $3 }' FILE > FILE.fasta";
 const WEB: &str =
     "this is what a download gives that failed or asked for a log-in: fetch the file itself, curl -fL URL";
-const SAM: ForeignFormat = ForeignFormat::new("SAM", "samtools fasta FILE > reads.fasta");
+const SAM: ForeignFormat = ForeignFormat::new("SAM", "samtools fasta FILE > FILE.fasta");
 const TABLE: ForeignFormat = ForeignFormat::new(
     "a table, with TAB between its columns",
-    "awk -F'\\t' '{ print \">\" $1; print $2 }' FILE > sequences.fasta, where ids and sequences are columns 1 and 2",
+    "awk -F'\\t' '{ print \">\" $1; print $2 }' FILE > FILE.fasta, where ids and sequences are columns 1 and 2",
 );
 
 /// Returns a SAM file that begins with a header, which begins as FASTQ does.
@@ -76,10 +76,7 @@ pub(super) fn sam_header(text: &[u8]) -> Option<ForeignFormat> {
 pub(super) fn pir(text: &[u8]) -> Option<ForeignFormat> {
     const KINDS: [&[u8]; 9] = [b"P1", b"F1", b"DL", b"DC", b"RL", b"RC", b"N1", b"N3", b"XX"];
     let is_pir = text.get(3) == Some(&b';') && KINDS.contains(&&text[1..3]);
-    is_pir.then_some(ForeignFormat::new(
-        "NBRF/PIR",
-        "seqret -sequence FILE -sformat pir -outseq sequences.fasta",
-    ))
+    is_pir.then_some(ForeignFormat::new("NBRF/PIR", "seqret -sequence FILE -sformat pir -outseq FILE.fasta"))
 }
 
 /// Returns the format of a text by its first lines.
@@ -101,7 +98,7 @@ pub(super) fn identify(text: &[u8]) -> Option<ForeignFormat> {
         if is_phylip(first) {
             return Some(ForeignFormat::new(
                 "PHYLIP, an alignment",
-                "seqret -sequence FILE -sformat phylip -outseq sequences.fasta",
+                "seqret -sequence FILE -sformat phylip -outseq FILE.fasta",
             ));
         }
         // The first lines of tables are comments, or the columns' names.
@@ -122,7 +119,7 @@ const END_MARK: u8 = 0x1A;
 
 const JSON: ForeignFormat = ForeignFormat::new(
     "JSON",
-    "jq -r '.[] | \">\" + .id, .sequence' FILE > sequences.fasta, with the names of its fields",
+    "jq -r '.[] | \">\" + .id, .sequence' FILE > FILE.fasta, with the names of its fields",
 );
 
 fn is_json(line: &str) -> bool {
@@ -136,7 +133,7 @@ fn of_embl(line: &str) -> Option<ForeignFormat> {
     let name = if rest.trim_end().ends_with("AA.") { "UniProt's text" } else { "EMBL" };
     Some(ForeignFormat::new(
         name,
-        "seqret -sequence FILE -outseq sequences.fasta (of EMBL also: any2fasta FILE > sequences.fasta)",
+        "seqret -sequence FILE -outseq FILE.fasta (of EMBL also: any2fasta FILE > FILE.fasta)",
     ))
 }
 
