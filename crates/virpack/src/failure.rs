@@ -33,6 +33,14 @@ pub(crate) enum Failure {
     /// A comparison of one run.
     #[error("--comparison compares the runs in several directories, and one is given")]
     NothingToCompare,
+    /// One run that is named twice.
+    #[error("{} and {} are the same directory", shown_path(first), shown_path(second))]
+    RunTwice {
+        /// Its name.
+        first: std::path::PathBuf,
+        /// Its other name, or the same.
+        second: std::path::PathBuf,
+    },
     /// Parts without a plan.
     #[error("--part needs --plan")]
     PartWithoutPlan,

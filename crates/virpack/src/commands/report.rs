@@ -48,6 +48,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let log = LogArguments::lines(arguments.quiet);
     super::clean_up_when_interrupted();
     let runs = arguments.directories.iter().map(FinishedRun::open).collect::<Result<Vec<_>, _>>()?;
+    refuse_twice(&runs)?;
     let page = arguments.page()?;
     if let Some(page) = page {
         check_comparison(page, &runs)?;
@@ -79,6 +80,20 @@ impl Arguments {
             (given, _) => Ok(Some(given.as_deref().unwrap_or(Path::new("comparison.html")))),
         }
     }
+}
+
+/// Refuses a directory that is named twice, by any of its names.
+fn refuse_twice(runs: &[FinishedRun]) -> Result<(), Failure> {
+    let mut seen: Vec<(PathBuf, &Path)> = Vec::new();
+    for run in runs {
+        let directory = run.directory();
+        let Ok(full) = directory.canonicalize() else { continue };
+        if let Some((_, first)) = seen.iter().find(|(other, _)| *other == full) {
+            return Err(Failure::RunTwice { first: first.to_path_buf(), second: directory.to_path_buf() });
+        }
+        seen.push((full, directory));
+    }
+    Ok(())
 }
 
 /// Judges a finished run again, with a summary.

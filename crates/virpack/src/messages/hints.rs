@@ -260,6 +260,7 @@ pub(super) fn of_own(failure: &Failure) -> Option<&'static str> {
         Failure::NotOfPlan { .. } => "leave it out",
         Failure::WithoutOutput { .. } => "name a directory with -o, or leave it out",
         Failure::NothingToCompare => "leave it out, or name several directories",
+        Failure::RunTwice { .. } => "name each run once",
         Failure::PartWithoutPlan => "name the plan with --plan",
         Failure::WithoutClassifier { .. } => "name it with --classifier",
         Failure::NoPublishedClassifier { .. } => {

@@ -150,7 +150,8 @@ fn what_keeps_an_object_from_being_read_is_one_line_with_a_hint() {
     let on_disk = ["is a URL, and this output is written on a disk", "hint: "];
     place.with_store(&server, &convert).is_refused(&on_disk);
     place.run(&["predict", CONTIGS, "-o", "run"]).succeeds(&[]);
-    let compare = ["report", "run", "run", "--comparison", "s3://b/page.html"];
+    place.run(&["predict", CONTIGS, "-o", "other"]).succeeds(&[]);
+    let compare = ["report", "run", "other", "--comparison", "s3://b/page.html"];
     place.with_store(&server, &compare).is_refused(&on_disk);
     let keyed = ["embed", "--model", MODEL, PROTEINS, "-o", "s3://me:very-secret@b/x.npy"];
     place.with_store(&server, &keyed).is_refused(&["s3://b/x.npy is a URL that holds a key", "hint: "]);
