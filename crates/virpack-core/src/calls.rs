@@ -33,6 +33,7 @@ pub use counts::{Counts, RecordCount};
 pub(crate) use files::CallFiles;
 pub(crate) use judged::{JudgedRecord, RecordFacts, judge};
 pub use options::CallOptions;
+pub(crate) use plots::is_plot;
 pub(crate) use scores::Scores;
 pub(crate) use scoring::RecordScoring;
 pub use summary::CallSummary;

@@ -29,6 +29,7 @@ mod error;
 mod evidence;
 mod letters;
 mod options;
+mod own_files;
 mod run;
 mod table;
 
@@ -51,6 +52,7 @@ use error::ReportProblem;
 use evidence::EvidenceTables;
 use letters::Letters;
 pub use options::ReportOptions;
+use own_files::OwnFiles;
 pub use run::FinishedRun;
 
 /// The results of a report.
@@ -81,8 +83,8 @@ enum Sequences {
     },
 }
 
-/// Judges a finished run again, and replaces all files that are derived from its scores. Nothing else
-/// changes: if the process is killed, the directory can still be judged again.
+/// Judges a finished run again, and replaces all files that are derived from its scores. Only files that the
+/// run or an earlier report has written are replaced or removed. Nothing else changes: if the process is killed, the directory can still be judged again.
 ///
 /// ```
 /// use virpack_core::report::{FinishedRun, ReportOptions, report};
@@ -105,7 +107,8 @@ enum Sequences {
 ///
 /// # Errors
 ///
-/// [`ReportError`] if a table or an input has changed since the run; [`crate::ResumeError`] if another
+/// [`ReportError`] if a table or an input has changed since the run, or if a file of another origin has one of
+/// the names; [`crate::ResumeError`] if another
 /// process writes into the directory; an error if a file cannot be written.
 pub fn report(run: &FinishedRun, options: &ReportOptions) -> Result<ReportSummary, Error> {
     let start = Instant::now();
@@ -114,9 +117,11 @@ pub fn report(run: &FinishedRun, options: &ReportOptions) -> Result<ReportSummar
     let remake = Remake::take(&run.directory, &files.begun())?;
     let mut sequences = Sequences::of(run, options, &files, remake.is_torn())?;
     let mut evidence = EvidenceTables::open(&files, &run.inputs)?;
+    let own = OwnFiles::of(run, remake.is_torn());
     let has_letters = matches!(sequences, Sequences::Read(_));
     let mut tables =
         CallTables::create(&run.directory, &run.inputs, &options.calls, &run.scoring, has_letters)?;
+    own.check(tables.names().iter().filter(|path| **path != files.calls.plots))?;
     while let Some((facts, chunks)) = evidence.next()? {
         if !sequences.read(&facts)? {
             return Err(evidence.not_of_input().into());
@@ -147,15 +152,18 @@ pub fn report(run: &FinishedRun, options: &ReportOptions) -> Result<ReportSummar
         options.calls.identify(&run.scoring, &mut identity);
         identity
     });
-    let run_json = told(run, &options.calls, &calls, identity.as_ref(), &names);
+    own.check_plots(&files.calls.plots, tables.plots())?;
+    let mut run_json = told(run, &options.calls, &calls, identity.as_ref(), &names);
+    tables.tell_plots(&mut run_json);
     let Some(mut complete) = tables.complete(&run_json)? else {
         return Err(run::of_standard_output());
     };
     complete.stale.extend(stale.into_iter().flatten());
+    complete.stale.retain(|path| own.has(path));
     let page = complete.page.clone();
     let main = about::write_run(&files.run_json, &run_json, &complete.whole)?;
     remake.publish(identity.unwrap_or_default(), || {
-        complete.publish_plots(true)?;
+        complete.publish_plots(|name| own.has_plot(name))?;
         let sides = std::mem::take(&mut complete.whole);
         Ok(StagedFiles { main, sides }.publish_over(&complete.stale).map_err(OutputError::from)?)
     })?;

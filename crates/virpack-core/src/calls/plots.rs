@@ -59,6 +59,12 @@ impl Plots {
         self.kept.truncate(self.most);
     }
 
+    /// Returns the names of the files that [`finish`](Self::finish) will write.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        let overview = (!self.kept.is_empty()).then_some(OVERVIEW);
+        self.kept.iter().map(|kept| &*kept.name).chain(overview)
+    }
+
     /// Draws the tracks that were kept.
     pub(super) fn finish(self, target: &Path) -> Result<PendingDirectory, OutputError> {
         let write = |name: &str, text: Result<String, DrawError>| {
@@ -77,7 +83,7 @@ impl Plots {
 }
 
 /// Returns whether a file has a name that [`name`] gives, or that of the overview.
-pub(super) fn is_plot(name: &str) -> bool {
+pub(crate) fn is_plot(name: &str) -> bool {
     if name == OVERVIEW {
         return true;
     }

@@ -14,7 +14,7 @@ use super::files::CallFiles;
 use super::judged::JudgedRecord;
 use super::options::CallOptions;
 use super::page::CallPage;
-use super::plots::{Plots, is_plot};
+use super::plots::Plots;
 use super::proviruses::{Proviruses, write_fasta};
 use super::score_text::{NONE, decimal};
 use super::scoring::RecordScoring;
@@ -24,6 +24,7 @@ use super::virnucpro::VirNucProFiles;
 use crate::Error;
 use crate::files::{PendingDirectory, PendingFile, clear};
 use crate::html;
+use crate::output::about::PLOTS;
 use crate::output::{DuplicateFinder, OutputError, TextFile, TextTable, is_stdout};
 use crate::verdict::{Call, RecordCalibration, Region};
 
@@ -138,6 +139,17 @@ impl CallTables {
     /// Returns the final names of the files, and of the directory of plots.
     pub(crate) fn names(&self) -> Vec<PathBuf> {
         self.others.as_ref().map(SideFiles::names).unwrap_or_default()
+    }
+
+    /// Returns the names of the plots, which are in one directory.
+    pub(crate) fn plots(&self) -> impl Iterator<Item = &str> {
+        let plots = self.others.as_ref().and_then(|others| others.plots.as_ref());
+        plots.into_iter().flat_map(Plots::names)
+    }
+
+    /// Adds the names of the plots to `run.json`: a later report removes these and no other files.
+    pub(crate) fn tell_plots(&self, run: &mut Map<String, Value>) {
+        run.insert(PLOTS.to_owned(), self.plots().map(Value::from).collect());
     }
 
     /// Completes all files of the run that `run` describes. Returns None if everything went to standard
@@ -256,14 +268,12 @@ impl SideFiles {
 }
 
 impl CompleteCalls {
-    /// Publishes the plots, before the other files get their names. With `replace`, the plots of another
-    /// run are removed.
-    pub(crate) fn publish_plots(&mut self, replace: bool) -> Result<(), OutputError> {
+    /// Publishes the plots, before the other files get their names. Plots of other calls, which `is_stale`
+    /// selects by name, are removed: they do not belong to these tables.
+    pub(crate) fn publish_plots(&mut self, is_stale: impl Fn(&str) -> bool) -> Result<(), OutputError> {
         match self.plots.take() {
-            Some(plots) => plots.publish(is_plot)?,
-            // Remove the plots of another run: they do not belong to these tables.
-            None if replace => clear(&self.files.plots, is_plot)?,
-            None => {}
+            Some(plots) => plots.publish(is_stale)?,
+            None => clear(&self.files.plots, is_stale)?,
         }
         Ok(())
     }

@@ -9,6 +9,8 @@ use crate::files::PendingFile;
 
 /// The names under which the report of a run holds its files, and the sizes of those on a disk.
 pub(crate) const FILES: &str = "files";
+/// The names of the plots, in the directory of plots.
+pub(crate) const PLOTS: &str = "plots";
 pub(crate) const SIZES: &str = "file_bytes";
 
 /// Returns names and values as a JSON object.

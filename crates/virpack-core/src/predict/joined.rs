@@ -137,6 +137,7 @@ impl<'a> JoinedTables<'a> {
         let scores = identity::with_sums(identity::of_scores(options, identity, dtype), sums);
         let identity = options.of_tables(scores, length.get());
         describe(&mut joined.report, Some(&identity), &tables.names());
+        tables.calls.tell_plots(&mut joined.report);
         let Some(complete) = tables.complete(&joined.report)? else { return Ok(joined) };
         let publish = || {
             complete.publish(replace)?;

@@ -89,6 +89,7 @@ impl<'a> PredictOutput<'a> {
         let identity =
             session.identity().map(|scores| options.of_tables(scores.clone(), judges.frames.length.get()));
         describe(&mut predicted.report, identity.as_ref(), &self.tables.names());
+        self.tables.calls.tell_plots(&mut predicted.report);
         let Some(complete) = self.tables.complete(&predicted.report)? else { return Ok(predicted) };
         // From here on, existing files are this run's.
         check()?;

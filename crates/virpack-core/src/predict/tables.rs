@@ -13,7 +13,8 @@ use super::files::Files;
 use super::pairing::ScoredItem;
 use crate::Error;
 use crate::calls::{
-    CallTables, CompleteCalls, RecordFacts, RecordScoring, ScoredChunk, add_scores, begin_line, judge, table,
+    CallTables, CompleteCalls, RecordFacts, RecordScoring, ScoredChunk, add_scores, begin_line, is_plot,
+    judge, table,
 };
 use crate::files::StagedFiles;
 use crate::output::{OutputError, TextTable, about, is_stdout};
@@ -121,7 +122,7 @@ impl<'a> Tables<'a> {
 impl CompleteTables {
     /// Renames the files into place, `run.json` last. With `replace`, existing ones are replaced.
     pub(super) fn publish(mut self, replace: bool) -> Result<(), OutputError> {
-        self.calls.publish_plots(replace)?;
+        self.calls.publish_plots(|name| replace && is_plot(name))?;
         Ok(self.whole.publish(replace, &self.calls.stale)?)
     }
 }

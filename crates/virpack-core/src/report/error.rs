@@ -53,6 +53,18 @@ pub(crate) enum ReportProblem {
         /// The problem.
         problem: String,
     },
+    /// A file that the run did not write, under a name that the report needs.
+    #[error(
+        "{} is not a file of the run in {}, and the report would replace it",
+        shown_path(path),
+        shown_path(directory)
+    )]
+    NotOfRun {
+        /// The file.
+        path: PathBuf,
+        /// The run's directory.
+        directory: PathBuf,
+    },
     /// A page that would replace a file of a run that it compares.
     #[error("{} is a file of the run in {}", shown_path(page), shown_path(directory))]
     PageOfRun {
@@ -82,6 +94,7 @@ impl Hint for ReportProblem {
         Some(Cow::Borrowed(match self {
             ReportProblem::NoRun { .. } => "name a directory that a run of `predict` has completed",
             ReportProblem::Table { .. } => "the tables were changed after the run: run `predict` again",
+            ReportProblem::NotOfRun { .. } => "move the file elsewhere, or give it another name",
             ReportProblem::PageOfRun { .. } | ReportProblem::NoPage { .. } => "give the page another name",
             ReportProblem::Input { .. } => {
                 "put the input back, in the directory that the run was started in, or leave out the files of \

@@ -8,7 +8,7 @@ use virpack_seq::{Input, read_small};
 
 use super::ReportProblem;
 use crate::Error;
-use crate::calls::{CallFiles, CallOptions, Compat, RecordScoring};
+use crate::calls::{CallFiles, CallOptions, Compat, RecordScoring, is_plot};
 use crate::files::directory_of;
 use crate::identity::Identity;
 use crate::output::is_stdout;
@@ -137,7 +137,11 @@ impl FinishedRun {
         let files = Files::in_directory(&self.directory);
         let is_here = || Some(directory_of(path).canonicalize().ok()? == self.directory.canonicalize().ok()?);
         let is_named = |file: &Path| file.file_name() == path.file_name();
+        let plots = directory_of(path).canonicalize().ok();
+        let is_in_plots = plots.is_some_and(|plots| files.calls.plots.canonicalize().ok() == Some(plots));
+        let is_plot = path.file_name().is_some_and(|name| is_plot(&name.to_string_lossy()));
         (files.all().any(is_named) || is_named(&files.calls.plots)) && is_here().unwrap_or(false)
+            || is_plot && is_in_plots
     }
 
     /// Returns whether it numbered duplicate ids.

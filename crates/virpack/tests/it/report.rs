@@ -98,6 +98,52 @@ fn a_comparison_replaces_no_other_file() {
 }
 
 #[test]
+fn a_run_is_compared_with_others_only() {
+    let place = Place::new();
+    place.write("g.fa", contigs());
+    place.run(&["predict", "g.fa", "-o", "a"]).succeeds(&[]);
+    for other in ["a", "./a", "a/../a/"] {
+        let said = format!("a and {other} are the same directory");
+        place.run(&["report", "a", other]).is_refused(&[&said, "hint: name each run once"]);
+    }
+    assert!(!place.path("comparison.html").exists());
+}
+
+#[test]
+fn a_report_replaces_and_removes_only_files_of_its_run() {
+    let place = Place::new();
+    place.write("g.fa", contigs());
+    place.run(&["predict", "g.fa", "-o", "a", "--min-score", "0", "--plot"]).succeeds(&[]);
+    // Files of the user under names that virpack gives to others.
+    let mine = ["a/plots/000007_page.svg", "a/plots/notes.html", "a/contigs.tsv"];
+    for name in mine {
+        place.write(name, "mine");
+    }
+    place.run(&["report", "a", "--plot", "--max-plots", "0"]).succeeds(&[]);
+    assert!(!place.path("a/plots/000001_gene.svg").exists(), "a plot of the run");
+    mine.iter().for_each(|name| assert_eq!(place.read(name), "mine", "{name}"));
+
+    let asks = ["a/contigs.tsv is not a file of the run in a, and the report would replace it", "hint: move"];
+    let before = place.read("a/run.json");
+    place.run(&["report", "a", "--contigs"]).is_refused(&asks);
+    place.write("a/plots/overview.svg", "mine");
+    let asks =
+        ["a/plots/overview.svg is not a file of the run in a, and the report would replace it", "hint: move"];
+    place.run(&["report", "a", "--plot", "--max-plots", "5"]).is_refused(&asks);
+    assert_eq!((place.read("a/run.json"), &*place.read("a/plots/overview.svg")), (before, "mine"));
+    for name in ["a/contigs.tsv", "a/plots/overview.svg"] {
+        std::fs::remove_file(place.path(name)).unwrap();
+    }
+    place.run(&["report", "a", "--plot", "--max-plots", "5", "--contigs"]).succeeds(&[]);
+    assert!(place.path("a/plots/overview.svg").exists());
+    place.run(&["report", "a", "--plot", "--max-plots", "0"]).succeeds(&[]);
+    assert!(!place.path("a/plots/overview.svg").exists() && place.path("a/contigs.tsv").exists());
+    place.run(&["predict", "g.fa", "-o", "b"]).succeeds(&[]);
+    let page = place.run(&["report", "a", "b", "--comparison", "a/plots/000009_page.svg"]);
+    page.is_refused(&["a/plots/000009_page.svg is a file of the run in a", "--comparison"]);
+}
+
+#[test]
 fn the_reason_that_a_run_cannot_be_judged_again_is_reported() {
     let place = Place::new();
     place.write("in.fa", contigs());
