@@ -1,8 +1,8 @@
 //! What a model takes on a device: how large its batches may be.
 
-use virpack_device::{Device, DeviceError, ModelFootprint, ModelShape};
+use virpack_device::{Device, DeviceError, MemoryLimit, ModelFootprint, ModelShape};
 use virpack_seq::{
-    BudgetLimits, CollatorOptions, Footprint, LengthPolicy, LongRecords, calculate_token_budget,
+    BudgetLimits, CollatorOptions, Footprint, LengthPolicy, LongRecords, SeqError, calculate_token_budget,
 };
 
 use crate::Error;
@@ -42,8 +42,17 @@ pub fn token_budget<B: Device>(
     };
     let free = backend.free()?.unwrap_or(u64::MAX);
     let model_footprint = backend.footprint(model, longest, all_rows || windows(lengths));
-    let budget = calculate_token_budget(free, &footprint(model_footprint, backend.spare()), &limits)?;
+    let budget = calculate_token_budget(free, &footprint(model_footprint, backend.spare()), &limits);
+    let budget = budget.map_err(|error| within_limit(error, backend))?;
     Ok(if all_rows { budget.min((MOST_VALUES / model.hidden.max(1)).max(longest)) } else { budget })
+}
+
+/// Adds the limit that leaves too little memory to the error.
+fn within_limit<B: Device>(mut error: SeqError, backend: &B) -> SeqError {
+    if let SeqError::NotEnoughMemory { limit, .. } = &mut error {
+        *limit = backend.memory_limit().map(MemoryLimit::as_str);
+    }
+    error
 }
 
 /// Returns the memory that a model needs on a device, with `spare` bytes for the rest of the process, in the

@@ -1,6 +1,6 @@
 //! The trait `Device`: a device's name, its precision, and the memory that a model takes on it.
 
-use crate::{Backend, DeviceError, Dtype, Unavailable};
+use crate::{Backend, DeviceError, Dtype, MemoryLimit, Unavailable};
 
 /// What a model holds, for a device to say what that takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,6 +135,11 @@ pub trait Device: Backend {
     ///
     /// The device's error.
     fn free(&self) -> Result<Option<u64>, DeviceError>;
+
+    /// Returns the limit that [`free`](Self::free) comes from, if there is one below the memory of the device.
+    fn memory_limit(&self) -> Option<MemoryLimit> {
+        None
+    }
 
     /// Bytes of that memory that reader, queues and writer take.
     fn spare(&self) -> u64 {

@@ -79,7 +79,7 @@ pub use device::{Device, ModelFootprint, ModelShape};
 pub use dtype::Dtype;
 pub use error::{DeviceError, Remedy, Unavailable};
 pub use mapped::MappedFile;
-pub use memory::available_memory;
+pub use memory::{MemoryLimit, available_memory, memory_limit};
 pub use operations::{Attention, TokenDropout, Work, rotary_frequencies};
 pub use pool::{Pool, PoolSpan};
 pub use standard_output::stdout_was_closed;

@@ -4,6 +4,38 @@ use std::fs;
 use std::num::NonZeroUsize;
 use std::path::Path;
 
+/// A limit below the machine's free memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemoryLimit {
+    /// That of the address space, as `ulimit -v` and cluster engines (`h_vmem`) set it.
+    AddressSpace,
+    /// That of a control group, as containers and cluster engines set it.
+    ControlGroup,
+}
+
+impl MemoryLimit {
+    /// Returns its name, for people.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            MemoryLimit::AddressSpace => "the limit on address space (ulimit -v, h_vmem)",
+            MemoryLimit::ControlGroup => "the memory limit of the container or job (control group)",
+        }
+    }
+}
+
+/// Returns the limit that [`available_memory`] comes from; None if it is the machine's free memory.
+///
+/// ```
+/// if let Some(limit) = virpack_device::memory_limit() {
+///     println!("memory is bounded by {}", limit.as_str());
+/// }
+/// ```
+#[must_use]
+pub fn memory_limit() -> Option<MemoryLimit> {
+    if cfg!(target_os = "linux") { available_under(Path::new("/"))?.1 } else { None }
+}
+
 /// Bytes that this process can still take: free memory, and no more than its control groups allow.
 ///
 /// On Linux, the least of `MemAvailable`, of what a limit on the address space leaves, and, for the
@@ -16,15 +48,16 @@ use std::path::Path;
 /// }
 /// ```
 pub fn available_memory() -> Option<u64> {
-    if cfg!(target_os = "linux") { available_under(Path::new("/")) } else { None }
+    if cfg!(target_os = "linux") { Some(available_under(Path::new("/"))?.0) } else { None }
 }
 
-fn available_under(root: &Path) -> Option<u64> {
+/// Returns the bytes, and the limit that they come from.
+fn available_under(root: &Path) -> Option<(u64, Option<MemoryLimit>)> {
     let machine = fs::read_to_string(root.join("proc/meminfo")).ok();
     let machine = machine.and_then(|text| field(&text, "MemAvailable:")).map(|kilobytes| kilobytes * 1024);
     let groups = fs::read_to_string(root.join("proc/self/cgroup")).unwrap_or_default();
     let mounted = root.join("sys/fs/cgroup");
-    groups
+    let groups = groups
         .lines()
         .filter_map(|line| {
             let mut parts = line.splitn(3, ':');
@@ -37,9 +70,11 @@ fn available_under(root: &Path) -> Option<u64> {
                 _ => None,
             }
         })
-        .chain(machine)
-        .chain(address_space(root, std::thread::available_parallelism().map_or(1, NonZeroUsize::get)))
-        .min()
+        .min();
+    let addresses = address_space(root, std::thread::available_parallelism().map_or(1, NonZeroUsize::get));
+    let limits = [(addresses, MemoryLimit::AddressSpace), (groups, MemoryLimit::ControlGroup)];
+    let limits = limits.into_iter().filter_map(|(left, limit)| Some((left?, Some(limit))));
+    machine.map(|free| (free, None)).into_iter().chain(limits).min_by_key(|(left, _)| *left)
 }
 
 /// Returns what a limit on the address space leaves, as `ulimit -v` and cluster engines set it (`h_vmem`);
@@ -134,7 +169,7 @@ mod tests {
 
     #[test]
     fn a_machine_without_groups() {
-        assert_eq!(available_under(&Root::new("plain", &[MEMINFO]).0), Some(1_024_000));
+        assert_eq!(available_under(&Root::new("plain", &[MEMINFO]).0), Some((1_024_000, None)));
         assert_eq!(available_under(&Root::new("none", &[("x", "")]).0), None);
     }
 
@@ -151,6 +186,11 @@ mod tests {
         };
         assert_eq!(left("endless", "unlimited"), None);
         assert_eq!(left("narrow", "600000000"), Some(0));
+        let limits = limits("1000");
+        let files =
+            [MEMINFO, ("proc/self/limits", &limits), ("proc/self/status", "VmSize: 9 kB\nThreads: 6\n")];
+        let found = available_under(&Root::new("addresses", &files).0);
+        assert!(matches!(found, Some((_, Some(MemoryLimit::AddressSpace)))), "{found:?}");
         assert_eq!(left("wide", "4000000000"), Some(4_000_000_000 - 500 * 1024 - 10 * (64 << 20)));
     }
 
@@ -168,7 +208,7 @@ mod tests {
                 ("sys/fs/cgroup/pod/memory.stat", "anon 1\ninactive_file 500\nactive_file 9\n"),
             ],
         );
-        assert_eq!(available_under(&root.0), Some(3_500));
+        assert_eq!(available_under(&root.0), Some((3_500, Some(MemoryLimit::ControlGroup))));
     }
 
     #[test]
@@ -183,7 +223,7 @@ mod tests {
                 ("sys/fs/cgroup/memory/memory.stat", "total_inactive_file 1500\n"),
             ],
         );
-        assert_eq!(available_under(&root.0), Some(500));
+        assert_eq!(available_under(&root.0), Some((500, Some(MemoryLimit::ControlGroup))));
     }
 
     #[test]

@@ -76,7 +76,12 @@ pub fn calculate_token_budget(
         |budget: usize| footprint.bytes(budget as u64, budget as u64 / limits.shortest.max(1) as u64);
     if needed(smallest) > memory {
         let needed = needed(smallest);
-        return Err(SeqError::NotEnoughMemory { available: memory, needed, smallest_budget: smallest });
+        return Err(SeqError::NotEnoughMemory {
+            available: memory,
+            needed,
+            smallest_budget: smallest,
+            limit: None,
+        });
     }
     // Bisects for the largest number of steps that fits: `fits` fit, `over` are too many.
     let (mut fits, mut over) = (0, limits.max / BUDGET_STEP + 1);
@@ -119,7 +124,9 @@ mod tests {
     #[test]
     fn too_little_memory_is_reported_with_what_is_needed() {
         let error = calculate_token_budget(1_000, &ESM2_3B, &LIMITS).unwrap_err();
-        let SeqError::NotEnoughMemory { available: 1_000, needed, smallest_budget: 1_024 } = error else {
+        let SeqError::NotEnoughMemory { available: 1_000, needed, smallest_budget: 1_024, limit: None } =
+            error
+        else {
             panic!("{error}")
         };
         assert_eq!(calculate_token_budget(needed, &ESM2_3B, &LIMITS).unwrap(), 1_024);

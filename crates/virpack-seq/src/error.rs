@@ -19,7 +19,7 @@ pub use bpe_problem::BpeProblem;
 pub use change::Change;
 pub use foreign_format::ForeignFormat;
 pub use hint::Hint;
-use hints::megabytes;
+use hints::room;
 pub use input::InputError;
 pub use suspect::Suspect;
 pub use thread::ThreadError;
@@ -210,8 +210,8 @@ pub enum SeqError {
     },
     /// Memory that cannot hold the model and its smallest batch.
     #[error(
-        "{} of free memory do not hold the model and a batch of {smallest_budget} tokens",
-        megabytes(*available)
+        "{} do not hold the model and a batch of {smallest_budget} tokens",
+        room(*available, *limit)
     )]
     NotEnoughMemory {
         /// Memory that may be used, bytes.
@@ -220,5 +220,7 @@ pub enum SeqError {
         needed: u64,
         /// The smallest token budget that the limits allow.
         smallest_budget: usize,
+        /// The limit that leaves no more than `available`, for people; None if it is the memory itself.
+        limit: Option<&'static str>,
     },
 }

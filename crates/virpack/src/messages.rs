@@ -4,6 +4,8 @@
 mod facts;
 mod hints;
 
+pub(crate) use hints::more_memory;
+
 use crate::failure::Failure;
 use crate::plot::PlotError;
 use crate::text::grouped;

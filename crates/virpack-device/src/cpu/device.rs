@@ -2,7 +2,9 @@
 
 use super::bf16::{self, attention, row_block};
 use super::{Bf16Instructions, Cpu};
-use crate::{Device, DeviceError, Dtype, ModelFootprint, ModelShape, available_memory};
+use crate::{
+    Device, DeviceError, Dtype, MemoryLimit, ModelFootprint, ModelShape, available_memory, memory_limit,
+};
 
 /// Most tokens in a batch on a CPU unless asked otherwise: more bring no speed there.
 pub const CPU_TOKEN_BUDGET: usize = 4096;
@@ -86,6 +88,10 @@ impl Device for Cpu {
 
     fn free(&self) -> Result<Option<u64>, DeviceError> {
         Ok(available_memory())
+    }
+
+    fn memory_limit(&self) -> Option<MemoryLimit> {
+        memory_limit()
     }
 
     fn spare(&self) -> u64 {

@@ -47,9 +47,10 @@ impl Hint for SeqError {
             SeqError::LengthOutOfRange { longest, .. } => {
                 format!("a batch holds sequences of 1 to {longest} tokens").into()
             }
-            SeqError::NotEnoughMemory { needed, .. } => format!(
-                "{} are needed; free some, lower the largest length (of chunks, their length) or take a smaller model",
-                megabytes(*needed)
+            SeqError::NotEnoughMemory { needed, limit, .. } => format!(
+                "{} are needed; {}, lower the largest length (of chunks, their length) or take a smaller model",
+                megabytes(*needed),
+                if limit.is_some() { "raise the limit" } else { "free some" }
             )
             .into(),
             SeqError::OverBudget { .. }
@@ -136,6 +137,15 @@ pub(super) fn fastq_hint(found: Option<u8>) -> &'static str {
         _ => {
             "a record has a header (`@`), its sequence, a line with `+`, and as many quality values as letters"
         }
+    }
+}
+
+/// Shows the bytes that are free, or those that a limit leaves.
+pub(super) fn room(available: u64, limit: Option<&str>) -> String {
+    let available = megabytes(available);
+    match limit {
+        None => format!("{available} of free memory"),
+        Some(limit) => format!("the {available} that {limit} leaves"),
     }
 }
 

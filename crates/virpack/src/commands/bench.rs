@@ -85,8 +85,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 /// Words the hint of a model that the memory does not hold: the length of records is that of the load.
 fn of_shape(error: Error) -> Failure {
-    let Error::Seq(SeqError::NotEnoughMemory { needed, .. }) = error else { return error.into() };
-    let hint = format!("{} are needed; free some, or take a smaller model with --shape", megabytes(needed));
+    let Error::Seq(SeqError::NotEnoughMemory { needed, limit, .. }) = error else { return error.into() };
+    let more = messages::more_memory(limit);
+    let hint = format!("{} are needed; {more}, or take a smaller model with --shape", megabytes(needed));
     Failure::Reworded { error: Box::new(error), hint }
 }
 
@@ -207,7 +208,12 @@ mod tests {
 
     #[test]
     fn a_shape_that_does_not_fit_is_told_without_options_of_other_commands() {
-        let error = SeqError::NotEnoughMemory { available: 1, needed: 60_000_000_000, smallest_budget: 1024 };
+        let error = SeqError::NotEnoughMemory {
+            available: 1,
+            needed: 60_000_000_000,
+            smallest_budget: 1024,
+            limit: None,
+        };
         let said = messages::of_failure(&of_shape(error.into())).text();
         assert!(said.contains("--shape") && !said.contains("--max-length"), "{said}");
     }

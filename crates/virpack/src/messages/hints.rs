@@ -141,14 +141,20 @@ fn of_seq(error: &SeqError) -> Words<'_> {
             "the smallest budget that works is {longest}: --max-length (of chunks, --length) and the special tokens"
         )
         .into(),
-        SeqError::NotEnoughMemory { needed, .. } => format!(
-            "{} are needed; free some, lower --max-length (of chunks, --length) or take a smaller model",
-            megabytes(*needed)
+        SeqError::NotEnoughMemory { needed, limit, .. } => format!(
+            "{} are needed; {}, lower --max-length (of chunks, --length) or take a smaller model",
+            megabytes(*needed),
+            more_memory(*limit)
         )
         .into(),
         neutral => return neutral.hint(),
     };
     Some(words)
+}
+
+/// Returns what gives a run more memory.
+pub(crate) fn more_memory(limit: Option<&str>) -> &'static str {
+    if limit.is_some() { "raise the limit" } else { "free some" }
 }
 
 fn of_input(error: &InputError) -> Words<'_> {

@@ -31,7 +31,7 @@ fn lengths_that_no_machine_holds() {
         refused(
             &place,
             &["two.fa", "--max-length", length],
-            &["of free memory do not hold", "hint: ", "lower --max-length"],
+            &[" do not hold the model and a batch of ", "hint: ", "lower --max-length"],
         );
     }
     refused(&place, &["two.fa", "--max-length", "0"], &["must be at least 1 residue", "hint: "]);

@@ -28,6 +28,21 @@ fn run(place: &Place, threads: u64, arguments: &[&str]) -> Ran {
 }
 
 #[test]
+fn too_little_address_space_is_named_as_what_limits_the_memory() {
+    let place = Place::new();
+    place.write("two.fa", TWO);
+    let bench = place.command(&["bench", "--shape", "650M", "--device", "cpu", "--threads", "1"]);
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", "ulimit -v 2000000 && exec \"$0\" \"$@\""]).arg(bench.get_program());
+    shell.args(bench.get_args()).env("CUDA_VISIBLE_DEVICES", "");
+    let words = [
+        " MB that the limit on address space (ulimit -v, h_vmem) leaves do not hold the model",
+        "raise the limit",
+    ];
+    Ran::of(shell).is_refused(&words);
+}
+
+#[test]
 fn refused_threads_are_errors_and_not_panics() {
     let place = Place::new();
     let fixture = |name: &str| format!("{}/../../fixtures/{name}", env!("CARGO_MANIFEST_DIR"));
