@@ -53,8 +53,12 @@ impl BenchOptions {
 /// The phase of a benchmark, reported as it begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
+    /// The model is made, with random weights.
+    Build,
     /// The first batches: kernels are loaded and algorithms are chosen.
     WarmUp,
+    /// The same, after the first batch, whose results came after this time.
+    FirstBatch(Duration),
     /// The complete engine, from records in memory to embeddings on the host.
     Model,
     /// The model's matrix products alone.
@@ -139,6 +143,7 @@ pub fn bench<B: Device + 'static>(
     let shape = options.config.shape();
     let min_length = options.load.shortest();
     let lengths = LengthPolicy { min_length, ..LengthPolicy::default() };
+    tell(Phase::Build);
     let free = backend.free()?;
     let asked = memory::token_budget(&*backend, &shape, &lengths, false, options.token_budget)?;
     let model = Arc::new(Esm2::build(&*backend, options.config.clone(), &RandomTensors { seed: 1 })?);
@@ -146,7 +151,14 @@ pub fn bench<B: Device + 'static>(
     let token_budget = memory::reserve(&*backend, &shape, &lengths, false, asked)?;
     let engine = Engine { backend: Arc::clone(&backend), model, lengths, token_budget, load: options.load };
     tell(Phase::WarmUp);
-    let (first, mut rate) = engine.warm_up()?;
+    let mut first = None;
+    let mut rate = engine.warm_up(|| {
+        if first.is_none() {
+            let elapsed = begin.elapsed();
+            first = Some(elapsed);
+            tell(Phase::FirstBatch(elapsed));
+        }
+    })?;
     let footprint = backend.footprint(&shape, lengths.max_tokens(), false);
     let sequences = (token_budget / (min_length + 2) + 1) as u64;
     let taken = backend.free()?.zip(free).map(|(now, before)| before.saturating_sub(now));
@@ -161,7 +173,13 @@ pub fn bench<B: Device + 'static>(
     }
     tell(Phase::End);
     let memory = (memory::footprint(footprint, 0).bytes(token_budget as u64, sequences), taken);
-    Ok(BenchReport { device: backend.name(), token_budget, first_batch: first - begin, memory, rounds })
+    Ok(BenchReport {
+        device: backend.name(),
+        token_budget,
+        first_batch: first.unwrap_or_default(),
+        memory,
+        rounds,
+    })
 }
 
 struct Engine<B: Device> {
@@ -186,20 +204,20 @@ impl<B: Device + 'static> Engine<B> {
         AsyncInferenceRunner::new(vec![device], loader, options)
     }
 
-    /// Returns when the results of the first batch arrived, and the tokens per second of the next batches.
-    fn warm_up(&self) -> Result<(Instant, f64), Error> {
-        let (begun, completions, span) = self.complete(0.0)?;
-        let first = completions.first().map_or(Duration::ZERO, |completion| completion.at);
-        Ok((begun + first, span.rate(span.tokens)))
+    /// Returns the tokens per second of the batches after the first. `on_batch` is called when the results of
+    /// a batch have arrived.
+    fn warm_up(&self, on_batch: impl FnMut()) -> Result<f64, Error> {
+        let span = self.complete(0.0, on_batch)?;
+        Ok(span.rate(span.tokens))
     }
 
     /// Measures complete batches between two completions. The records take `time` at `rate` tokens per
     /// second, and all are run, because the longest records of a buffer come first.
     fn run(&self, time: Duration, rate: f64) -> Result<Round, Error> {
-        let (_, _, mut span) = self.complete(rate * time.as_secs_f64())?;
+        let mut span = self.complete(rate * time.as_secs_f64(), || ())?;
         if 2 * span.elapsed < time {
             // The rate of the first batches does not predict that of the later ones.
-            (_, _, span) = self.complete(span.rate(span.tokens) * time.as_secs_f64())?;
+            span = self.complete(span.rate(span.tokens) * time.as_secs_f64(), || ())?;
         }
         Ok(Round {
             tokens_per_second: span.rate(span.tokens),
@@ -209,9 +227,9 @@ impl<B: Device + 'static> Engine<B> {
         })
     }
 
-    /// Runs records of about `tokens` tokens, and of the extra batches that are needed. Returns when the
-    /// run began, the completion of each batch, and the span between two completions.
-    fn complete(&self, tokens: f64) -> Result<(Instant, Vec<Completion>, Span), Error> {
+    /// Runs records of about `tokens` tokens, and of the extra batches that are needed. Returns the span
+    /// between two completions.
+    fn complete(&self, tokens: f64, mut on_batch: impl FnMut()) -> Result<Span, Error> {
         let mut tokens = tokens as u64 + (2 + IN_FLIGHT as u64) * self.token_budget as u64;
         loop {
             let begun = Instant::now();
@@ -228,9 +246,10 @@ impl<B: Device + 'static> Engine<B> {
                     sequences: rows.len() as u64,
                     busy: runner.tallies()[0].busy,
                 });
+                on_batch();
             }
             match Span::between(&completions) {
-                Some(span) => return Ok((begun, completions, span)),
+                Some(span) => return Ok(span),
                 // A few records may pack into fewer batches than planned.
                 None => tokens *= 2,
             }
@@ -329,8 +348,9 @@ mod tests {
         let mut phases = Vec::new();
         let cpu = Arc::new(Cpu::new(None).unwrap());
         let report = bench(cpu, &options, |phase| phases.push(phase)).unwrap();
-        use Phase::{Ceiling, End, Model, WarmUp};
-        assert_eq!(phases, [WarmUp, Model, Ceiling, Model, Ceiling, End]);
+        use Phase::{Build, Ceiling, End, FirstBatch, Model, WarmUp};
+        let first = FirstBatch(report.first_batch);
+        assert_eq!(phases, [Build, WarmUp, first, Model, Ceiling, Model, Ceiling, End]);
         let mean = report.mean();
         assert!(mean.tokens_per_second > 0.0 && mean.tokens_per_second < mean.ceiling, "{mean:?}");
         assert!((50.0..53.0).contains(&(mean.tokens_per_second / mean.sequences_per_second)), "{mean:?}");

@@ -1,18 +1,20 @@
 //! `virpack bench`.
 
 mod clocks;
+mod steps;
 
 use super::device::DeviceArguments;
 use crate::failure::Failure;
 use crate::log::LogArguments;
 use crate::messages;
 use crate::stdout;
-use crate::text::{bytes, grouped, megabytes, say, short};
+use crate::text::{bytes, grouped, megabytes, short};
 use crate::values::{parse_count, parse_seconds};
 use clap::Args;
 use clocks::{Clocks, Reading};
 use std::io::Write;
 use std::time::Duration;
+use steps::Steps;
 use virpack_core::bench::{BenchOptions, BenchReport, Phase, Round, UnsteadyError, bench};
 use virpack_core::device::Device;
 use virpack_core::for_devices;
@@ -71,8 +73,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let (report, clocks) = for_devices!(arguments.device.options().open_noting(left_out)?, |devices| {
         let device = only(devices);
         let mut clocks = Device::ordinal(&*device).map(Clocks::start);
-        let report =
-            bench(device, &options, |phase| clocks.iter_mut().for_each(|clocks| clocks.enter(phase)));
+        let mut steps = Steps::new(arguments.name(), arguments.rounds.get());
+        let report = bench(device, &options, |phase| {
+            steps.enter(phase);
+            clocks.iter_mut().for_each(|clocks| clocks.enter(phase));
+        });
         (report.map_err(of_shape)?, clocks.and_then(Clocks::finish))
     });
     if arguments.json {
@@ -110,10 +115,10 @@ fn table(
     clocks: Option<[Reading; 2]>,
 ) -> std::io::Result<()> {
     let mean = report.mean();
-    let name = arguments.shape.as_deref().or(arguments.model.as_deref()).unwrap_or_default();
     writeln!(
         out,
-        "{name} {} on {}, up to {} tokens a batch, first batch after {:.2} s",
+        "{} {} on {}, up to {} tokens a batch, first batch after {:.2} s",
+        arguments.name(),
         arguments.load,
         report.device,
         grouped(report.token_budget as u64),
@@ -190,11 +195,18 @@ fn json(
     writeln!(out, "{all:#}")
 }
 
+impl Arguments {
+    /// Returns the name of the shape or the model.
+    fn name(&self) -> &str {
+        self.shape.as_deref().or(self.model.as_deref()).unwrap_or_default()
+    }
+}
+
 impl Clocks {
-    /// Reports that a phase begins.
+    /// Notes that a phase begins.
     fn enter(&mut self, phase: Phase) {
         match phase {
-            Phase::WarmUp => say("building the model and warming up"),
+            Phase::Build | Phase::WarmUp | Phase::FirstBatch(_) => {}
             Phase::Model => self.mark(Some(0)),
             Phase::Ceiling => self.mark(Some(1)),
             Phase::End => self.mark(None),
