@@ -107,6 +107,26 @@ def test_parts_of_predict_are_made_in_a_bucket(tmp_path: Path) -> None:
         assert "written on a disk" in refused(user, "commit", PLAN, "-o", "s3://genomes/run/tables")
 
 
+def test_frames_in_a_bucket_are_those_on_a_disk(tmp_path: Path) -> None:
+    contigs = Path(__file__).parents[2] / "examples" / "contigs.fasta"
+    names = ["_nucleotide.fa", "_protein.faa"]
+    with store(checked=True) as server:
+        user = server.writer
+        ok(user, "frames", contigs, "-o", tmp_path / "frames")
+        ok(user, "frames", contigs, "-o", "s3://genomes/run/frames")
+        expected = {name: (tmp_path / f"frames{name}").read_bytes() for name in names}
+        assert all(expected.values()) and server.objects("run/frames") == expected
+        # A name that exists is not replaced, whichever of the two it is.
+        server.client().delete_object(Bucket="genomes", Key="run/frames_nucleotide.fa")
+        again = ["frames", contigs, "-o", "s3://genomes/run/frames", "--length", 300]
+        assert "s3://genomes/run/frames_protein.faa" in refused(user, *again)
+        assert server.objects("run/frames") == {"_protein.faa": expected["_protein.faa"]}
+        ok(user, *again, "--force")
+        ok(user, "frames", contigs, "-o", tmp_path / "short", "--length", 300)
+        assert server.objects("run/frames") == {name: (tmp_path / f"short{name}").read_bytes() for name in names}
+        assert "access is refused" in refused(server.reader, "frames", contigs, "-o", "s3://genomes/run/mine")
+
+
 @pytest.mark.parametrize("mark", [b"partNumber=1", b"partNumber=2", b"/_parts/000001.json", b"<CompleteMultipartUpload"])
 def test_a_process_killed_in_the_middle_of_an_upload_leaves_no_part(tmp_path: Path, proteins: Path, mark: bytes) -> None:
     local = tmp_path / "plan"
