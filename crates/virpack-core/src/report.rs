@@ -84,7 +84,8 @@ enum Sequences {
 }
 
 /// Judges a finished run again, and replaces all files that are derived from its scores. Only files that the
-/// run or an earlier report has written are replaced or removed. Nothing else changes: if the process is killed, the directory can still be judged again.
+/// run or an earlier report has written are replaced or removed. Nothing else changes: if the process is
+/// killed, the directory can still be judged again.
 ///
 /// ```
 /// use virpack_core::report::{FinishedRun, ReportOptions, report};
@@ -107,9 +108,9 @@ enum Sequences {
 ///
 /// # Errors
 ///
-/// [`ReportError`] if a table or an input has changed since the run, or if a file of another origin has one of
-/// the names; [`crate::ResumeError`] if another
-/// process writes into the directory; an error if a file cannot be written.
+/// [`ReportError`] if a table or an input has changed since the run, or if a file that the run did not write
+/// has one of the names; [`crate::ResumeError`] if another process writes into the directory; an error if a
+/// file cannot be written.
 pub fn report(run: &FinishedRun, options: &ReportOptions) -> Result<ReportSummary, Error> {
     let start = Instant::now();
     let files = Files::in_directory(&run.directory);

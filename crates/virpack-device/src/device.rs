@@ -136,7 +136,7 @@ pub trait Device: Backend {
     /// The device's error.
     fn free(&self) -> Result<Option<u64>, DeviceError>;
 
-    /// Returns the limit that [`free`](Self::free) comes from, if there is one below the memory of the device.
+    /// Returns the limit that [`free`](Self::free) comes from, if it is below the memory of the device.
     fn memory_limit(&self) -> Option<MemoryLimit> {
         None
     }

@@ -61,8 +61,8 @@ pub(super) fn model(name: &str) -> Option<Location> {
 ///
 /// # Errors
 ///
-/// [`ModelError::AlphabetOfPipe`] for a pipe or a device; [`ModelError::AlphabetUnclear`] where the letters may be those of either;
-/// inputs that cannot be read.
+/// [`ModelError::AlphabetOfPipe`] for a pipe or a device; [`ModelError::AlphabetUnclear`] where the letters
+/// may be those of either; inputs that cannot be read.
 ///
 /// ```
 /// use virpack_model::mini;

@@ -53,7 +53,9 @@ impl NotedRecords {
     /// ```
     /// use virpack_core::output::{Note, NotedRecords, Row};
     ///
-    /// let row = |id: &str, gaps| Row { record: 0, source: 0, id: id.into(), length: 9, truncated: false, unknown: 0, gaps };
+    /// let row = |id: &str, gaps| {
+    ///     Row { record: 0, source: 0, id: id.into(), length: 9, truncated: false, unknown: 0, gaps }
+    /// };
     /// let noted = NotedRecords::among(&[row("a", 0), row("b", 2)], Note::Gaps);
     /// assert_eq!((noted.records, noted.letters, noted.first.as_deref()), (1, 2, Some("b")));
     /// ```
@@ -126,7 +128,9 @@ impl RepeatedIds {
     /// ```
     /// use virpack_core::output::{RepeatedIds, Row};
     ///
-    /// let row = |id: &str| Row { record: 0, source: 0, id: id.into(), length: 9, truncated: false, unknown: 0, gaps: 0 };
+    /// let row = |id: &str| {
+    ///     Row { record: 0, source: 0, id: id.into(), length: 9, truncated: false, unknown: 0, gaps: 0 }
+    /// };
     /// assert_eq!(RepeatedIds::among(&[row("a"), row("b"), row("a")]).ids, 1);
     /// ```
     #[must_use]
@@ -150,7 +154,8 @@ impl RepeatedIds {
         let at_least = if self.at_least { "at least " } else { "" };
         let ids = count(self.ids, ["id comes", "ids come"]);
         Some(format!(
-            "{at_least}{ids} more than once, the first is {first}: each record has its own rows, in input order"
+            "{at_least}{ids} more than once, the first is {first}: each record has its own rows, in input \
+             order"
         ))
     }
 }

@@ -106,14 +106,15 @@ impl PredictSummary {
         }
     }
 
-    /// Returns the sentence about letters that are not those of nucleotides, which names the first record with
-    /// one; None if there is none.
+    /// Returns the sentence about letters that are not those of nucleotides, which names the first record
+    /// with one; None if there is none.
     #[must_use]
     pub fn odd_letters(&self) -> Option<String> {
         let first = shown_id(self.first_odd.as_ref()?);
         let FrameCounters { bases, odd_letters, odd_records, .. } = self.frames;
         Some(format!(
-            "{} of {} letters stand for no nucleotide (gaps and letters of residues), in {}, the first is {first}",
+            "{} of {} letters stand for no nucleotide (gaps and letters of residues), in {}, the first is \
+             {first}",
             grouped(odd_letters),
             grouped(bases),
             count(odd_records, ["record", "records"]),

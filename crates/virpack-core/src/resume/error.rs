@@ -137,7 +137,8 @@ pub(crate) enum ResumeProblem {
     Version(PathBuf),
     /// Inputs that are gone once they were read.
     #[error(
-        "a resumed run reads its inputs again from the beginning, and {input} is a pipe, a device, stdin or a URL"
+        "a resumed run reads its inputs again from the beginning, and {input} is a pipe, a device, stdin or \
+         a URL"
     )]
     Pipe {
         /// The input.

@@ -48,7 +48,8 @@ impl Hint for SeqError {
                 format!("a batch holds sequences of 1 to {longest} tokens").into()
             }
             SeqError::NotEnoughMemory { needed, limit, .. } => format!(
-                "{} are needed; {}, lower the largest length (of chunks, their length) or take a smaller model",
+                "{} are needed; {}, lower the largest length (of chunks, their length) or take a smaller \
+                 model",
                 megabytes(*needed),
                 if limit.is_some() { "raise the limit" } else { "free some" }
             )

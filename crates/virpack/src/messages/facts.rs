@@ -17,7 +17,8 @@ pub(super) fn of(error: &Error) -> Option<String> {
         Error::Setting(error) => error.named(&flag(error.setting())),
         Error::Resume(error) => match error.kind() {
             ResumeErrorKind::Pipe(input) => format!(
-                "--resume reads the inputs again from their beginning, and {input} is a pipe, a device, stdin or a URL"
+                "--resume reads the inputs again from their beginning, and {input} is a pipe, a device, \
+                 stdin or a URL"
             ),
             _ => return None,
         },

@@ -163,7 +163,8 @@ fn where_nothing_is_to_be_resumed_the_run_starts() {
     std::fs::remove_file(place.path("out/emb.npy.records.tsv")).unwrap();
     place.run(&again).is_refused(&["out/emb.npy exists"]);
     place.embed_stdin(&["-", "-o", "out/in.npy", "--resume"], b">a\nMK\n").is_refused(&[
-        "--resume reads the inputs again from their beginning, and <stdin> is a pipe, a device, stdin or a URL",
+        "--resume reads the inputs again from their beginning, and <stdin> is a pipe, a device, stdin or a \
+         URL",
         "hint: give files",
     ]);
     let both = ["--resume", "--no-checkpoint"];

@@ -21,8 +21,8 @@ const SIGNATURES: &[(&[u8], &str, &str)] = &[
     (
         b"\x89HDF\r\n\x1A\n",
         "HDF5 (or FAST5, the signals of a nanopore)",
-        "of FAST5: pod5 convert fast5 FILE --output FILE.pod5; dorado basecaller MODEL FILE.pod5 | samtools fasta - > \
-         FILE.fasta",
+        "of FAST5: pod5 convert fast5 FILE --output FILE.pod5; dorado basecaller MODEL FILE.pod5 | samtools \
+         fasta - > FILE.fasta",
     ),
     (b"NCBI.sra", "SRA", "fasterq-dump --fasta FILE"),
     (b"ABIF", "ABIF, the trace of a Sanger read", "seqret -sequence FILE -sformat abi -outseq FILE.fasta"),
@@ -125,8 +125,8 @@ fn zip(text: &[u8]) -> ForeignFormat {
 fn excel() -> ForeignFormat {
     ForeignFormat::new(
         "an Excel workbook (.xlsx)",
-        "save the sheet as CSV (or: ssconvert FILE FILE.csv), then: awk -F, 'NR > 1 { print \">\" $1; print $2 }' FILE.csv \
-         > FILE.fasta, where ids and sequences are columns 1 and 2",
+        "save the sheet as CSV (or: ssconvert FILE FILE.csv), then: awk -F, 'NR > 1 { print \">\" $1; print \
+         $2 }' FILE.csv > FILE.fasta, where ids and sequences are columns 1 and 2",
     )
 }
 

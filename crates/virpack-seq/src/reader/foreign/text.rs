@@ -62,7 +62,8 @@ const WEB: &str =
 const SAM: ForeignFormat = ForeignFormat::new("SAM", "samtools fasta FILE > FILE.fasta");
 const TABLE: ForeignFormat = ForeignFormat::new(
     "a table, with TAB between its columns",
-    "awk -F'\\t' '{ print \">\" $1; print $2 }' FILE > FILE.fasta, where ids and sequences are columns 1 and 2",
+    "awk -F'\\t' '{ print \">\" $1; print $2 }' FILE > FILE.fasta, where ids and sequences are columns 1 and \
+     2",
 );
 
 /// Returns a SAM file that begins with a header, which begins as FASTQ does.
