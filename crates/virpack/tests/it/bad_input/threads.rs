@@ -31,10 +31,11 @@ fn run(place: &Place, threads: u64, arguments: &[&str]) -> Ran {
 fn too_little_address_space_is_named_as_what_limits_the_memory() {
     let place = Place::new();
     place.write("two.fa", TWO);
-    let bench = place.command(&["bench", "--shape", "650M", "--device", "cpu", "--threads", "1"]);
+    let long = ["embed", "two.fa", "--model", MODEL, "--max-length", "9000000000", "--device", "cpu"];
+    let virpack = place.command(&[&long[..], &["-o", "out/emb.npy"]].concat());
     let mut shell = std::process::Command::new("sh");
-    shell.args(["-c", "ulimit -v 2000000 && exec \"$0\" \"$@\""]).arg(bench.get_program());
-    shell.args(bench.get_args()).env("CUDA_VISIBLE_DEVICES", "");
+    shell.args(["-c", "ulimit -v 2000000 && exec \"$0\" \"$@\""]).arg(virpack.get_program());
+    shell.args(virpack.get_args()).current_dir(place.path("")).env("CUDA_VISIBLE_DEVICES", "");
     let words = [
         " MB that the limit on address space (ulimit -v, h_vmem) leaves do not hold the model",
         "raise the limit",
