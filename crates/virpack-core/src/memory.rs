@@ -22,7 +22,7 @@ const MOST_VALUES: usize = 1 << 25;
 ///
 /// # Errors
 ///
-/// Where not even the longest sequence fits, and what the device says.
+/// [`SeqError::NotEnoughMemory`] if not even the longest sequence fits, and the errors of the device.
 pub fn token_budget<B: Device>(
     backend: &B,
     model: &ModelShape,

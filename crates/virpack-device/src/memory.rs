@@ -1,4 +1,4 @@
-//! Free memory of the machine, or as much of it as this process may take.
+//! Free memory of the machine, or as much of it as this process may take, and the limit that bounds it.
 
 use std::fs;
 use std::num::NonZeroUsize;
@@ -40,7 +40,7 @@ pub fn memory_limit() -> Option<MemoryLimit> {
 ///
 /// On Linux, the least of `MemAvailable`, of what a limit on the address space leaves, and, for the
 /// process's control group and every group above it (v1 and v2), of the limit less what is used and cannot
-/// be reclaimed. `None` where none is to be had: on other systems, or without `/proc`.
+/// be reclaimed. `None` if it is unknown: on other systems, or without `/proc`.
 ///
 /// ```
 /// if let Some(bytes) = virpack_device::available_memory() {

@@ -155,7 +155,7 @@ fn table(
     if let (predicted, Some(taken)) = report.memory
         && report.device.starts_with("cuda")
     {
-        writeln!(out, "memory   {} said, {} taken", bytes(predicted), bytes(taken))?;
+        writeln!(out, "memory   {} predicted, {} taken", bytes(predicted), bytes(taken))?;
     }
     if let Some([model, ceiling]) = clocks {
         writeln!(out, "clocks   {model} in the model, {ceiling} in the products alone")?;
