@@ -4,17 +4,22 @@ mod attention;
 mod backend;
 mod bf16;
 mod bf16_backend;
+mod blocks;
 mod buffers;
 mod clock;
 mod device;
 mod exact;
-mod gemm;
+mod f32_backend;
 mod linear;
 mod lines;
 mod math;
+mod microkernel;
 mod norm;
+mod panels;
 mod pool;
+mod product;
 mod rotary;
+mod row_block;
 mod team;
 mod tiles;
 mod window;
@@ -25,18 +30,15 @@ pub use device::CPU_TOKEN_BUDGET;
 pub use linear::CpuMatrix;
 
 use crate::{Attention, DeviceError, shapes};
-use attention::HeadTask;
 use bf16::Kernel;
 use buffers::Buffers;
 use clock::{Clock, Kind};
-use linear::{Input, RowMajor};
 use pulp::Arch;
 use rotary::{RotaryTable, RotaryTables};
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::sync::Arc;
 use team::Team;
-use tiles::{OnTile, SharedRows, Tile, tiles};
 
 /// Rows a task of a row-by-row operation takes.
 const ROWS: usize = 64;
@@ -166,22 +168,25 @@ impl Cpu {
         self.team.threads()
     }
 
-    /// Bytes taken beside weights and tensors, by a model whose weight matrices have the shapes `weights`,
-    /// `[outputs, inputs]`, and whose attention has heads of `head_width` and sequences of up to `longest`
-    /// tokens.
+    /// Bytes taken beside weights and tensors in float32, by a model whose weight matrices have the shapes
+    /// `products`, `[outputs, inputs]`, and whose attention has heads of `head_width` and sequences of up to
+    /// `longest` tokens.
     ///
-    /// Each thread keeps what the product's library packs of the weights (all outputs, at most
-    /// 512 inputs at a time) and the keys and values of one head of one sequence
-    /// (`attention::Scratch`). All threads share the table of rotary angles.
-    fn workspace(&self, weights: &[[usize; 2]], longest: usize, head_width: usize) -> u64 {
-        let packed = |&[outputs, inputs]: &[usize; 2]| outputs * inputs.min(gemm::PACKED_INPUTS);
-        let packed = weights.iter().map(packed).max().unwrap_or(0);
+    /// Each thread keeps a block's rows and the keys and values of one head of one sequence
+    /// (`attention::Scratch`). All threads share the table of rotary angles. The allocator may keep the
+    /// values from which the largest matrix was packed.
+    fn workspace(&self, products: &[[usize; 2]], longest: usize, head_width: usize) -> u64 {
         // Beyond any memory where the lengths are: no sum of these may wrap.
         let values = |n: usize| (n as u64).saturating_mul(size_of::<f32>() as u64);
         let attention = values(longest.saturating_mul(2 * head_width));
         let angles =
             values(longest.checked_next_power_of_two().unwrap_or(usize::MAX).saturating_mul(head_width));
-        values(packed).saturating_add(attention).saturating_mul(self.threads() as u64).saturating_add(angles)
+        let loaded = products.iter().map(|[outputs, inputs]| outputs * inputs).max().unwrap_or(0);
+        let of_a_thread = values(row_block::scratch(products)).saturating_add(attention);
+        of_a_thread
+            .saturating_mul(self.threads() as u64)
+            .saturating_add(angles)
+            .saturating_add(values(loaded))
     }
 
     /// Activations made elsewhere: a copy of `values`, `[rows, columns]` row-major.
@@ -250,76 +255,6 @@ impl Cpu {
             }
         };
         self.clock.time(Kind::Rest, || self.team.run_chunks(values, ROWS * stride, task));
-    }
-
-    fn product_into(
-        &self,
-        x: &CpuTensor,
-        weight: &RowMajor,
-        bias: Option<&Vec<f32>>,
-        then: OnTile,
-        mut out: CpuTensor,
-    ) -> Result<CpuTensor, DeviceError> {
-        let (weight_shape, out_shape) = ([weight.rows, weight.columns], [out.rows, out.columns]);
-        shapes::linear([x.rows, x.columns], weight_shape, bias.map(Vec::len), out_shape)?;
-        let bias = bias.map(Vec::as_slice);
-        let tiles = tiles(x.rows, weight.rows, self.threads(), linear::CUT);
-        let input = Input { values: x.values(), stride: x.columns };
-        self.linear_tiles(&tiles, (input, |row| row), weight, bias, then, &mut out);
-        Ok(out)
-    }
-
-    /// Computes `x · weightᵀ + bias` into `out`, then what follows, by `tiles` of `out`. `place` is where in
-    /// `x` the rows of a tile begin, by its first row.
-    fn linear_tiles(
-        &self,
-        tiles: &[Tile],
-        (x, place): (Input<'_>, impl Fn(usize) -> usize + Sync),
-        weight: &RowMajor,
-        bias: Option<&[f32]>,
-        then: OnTile,
-        out: &mut CpuTensor,
-    ) {
-        let columns = out.columns;
-        let shared = SharedRows::new(out.values_mut(), columns);
-        self.on_threads(Kind::Products, tiles.len(), |i| {
-            let tile = &tiles[i];
-            let x = (x, place(tile.rows.start));
-            // SAFETY: `out` is borrowed until every tile is done, and tiles do not overlap.
-            unsafe { linear::linear_tile(self.arch, x, weight, bias, tile, shared, then) };
-        });
-    }
-
-    /// Every head of every sequence, the long sequences first so that no thread is left with one at the end.
-    fn attend(
-        &self,
-        qkv: &CpuTensor,
-        packed: &CpuPacked,
-        attention: &Attention<Vec<f32>>,
-        rotary: Option<&RotaryTable>,
-    ) -> Result<CpuTensor, DeviceError> {
-        let (hidden, width) = packed.check_qkv(qkv, attention.heads)?;
-        shapes::slopes(attention.heads, attention.alibi_slopes.as_ref().map(Vec::len))?;
-        let mut out = self.buffers.tensor(qkv.rows, hidden);
-        let shared = SharedRows::new(out.values_mut(), hidden);
-        let sequences = packed.longest_first();
-        let tasks: Vec<_> =
-            sequences.iter().flat_map(|s| (0..attention.heads).map(move |h| (s.clone(), h))).collect();
-        self.on_threads(Kind::Attention, tasks.len(), |i| {
-            let (tokens, head) = tasks[i].clone();
-            let task = HeadTask {
-                qkv: qkv.values(),
-                hidden,
-                head,
-                width,
-                tokens,
-                rotary,
-                alibi_slope: attention.alibi_slopes.as_ref().map_or(0.0, |s| s[head]),
-                out: shared,
-            };
-            attention::run(self.arch, task);
-        });
-        Ok(out)
     }
 
     fn rotary_table(

@@ -94,7 +94,7 @@ fn address_space(root: &Path, cores: usize) -> Option<u64> {
 /// Threads that read, write and show progress, whatever the number of cores.
 const OTHER_THREADS: usize = 8;
 
-/// Bytes of address space that glibc reserves for the heap of a thread, and the crate `gemm` for its scratch.
+/// Bytes of address space that glibc reserves for the heap of a thread.
 const RESERVED_BY_A_THREAD: u64 = 64 << 20;
 
 /// The files of one version of control groups.

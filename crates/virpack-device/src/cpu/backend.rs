@@ -1,9 +1,9 @@
 //! The primitives on the CPU.
 
 use super::clock::Kind;
-use super::exact::ExactValues;
-use super::linear::{Gated, MapGelu, RowMajor, Weights};
+use super::linear::{Gated, MapGelu, Table, Weights};
 use super::norm::NormRow;
+use super::panels::F32Panels;
 use super::pool::PoolRows;
 use super::tiles::OnTile;
 use super::{Cpu, CpuMatrix, CpuPacked, CpuTensor};
@@ -23,8 +23,7 @@ impl Backend for Cpu {
         match self.bf16 {
             None => {
                 shapes::matrix(rows, columns, values.len())?;
-                let values = ExactValues::new(values);
-                Ok(CpuMatrix(Weights::Rows(RowMajor { rows, columns, values })))
+                Ok(CpuMatrix(Weights::F32(F32Panels::pack(&self.team, rows, columns, &values))))
             }
             Some(_) => self.panels(rows, columns, &values),
         }
@@ -32,7 +31,7 @@ impl Backend for Cpu {
 
     fn table(&self, rows: usize, columns: usize, values: Vec<f32>) -> Result<CpuMatrix, DeviceError> {
         shapes::matrix(rows, columns, values.len())?;
-        Ok(CpuMatrix(Weights::Rows(RowMajor { rows, columns, values: ExactValues::F32(values) })))
+        Ok(CpuMatrix(Weights::Table(Table { rows, columns, values })))
     }
 
     fn vector(&self, values: Vec<f32>) -> Result<Vec<f32>, DeviceError> {
@@ -56,7 +55,7 @@ impl Backend for Cpu {
         packed: &CpuPacked,
         dropout: Option<TokenDropout>,
     ) -> Result<CpuTensor, DeviceError> {
-        let (table, rows) = table.table("embed")?;
+        let table = table.table("embed")?;
         packed.input_ids.iter().try_for_each(|&id| shapes::token_id(id, table.rows))?;
         let mut scales = vec![1.0f32; packed.input_ids.len()];
         for bounds in packed.cu_seqlens.windows(2) {
@@ -71,7 +70,7 @@ impl Backend for Cpu {
         let mut out = self.buffers.tensor(packed.input_ids.len(), table.columns);
         self.each_row(&mut out, |row, values| {
             let id = usize::from(packed.input_ids[row]);
-            for (o, v) in values.iter_mut().zip(&rows[id * table.columns..]) {
+            for (o, v) in values.iter_mut().zip(&table.values[id * table.columns..]) {
                 *o = v * scales[row];
             }
         });
@@ -99,11 +98,12 @@ impl Backend for Cpu {
         bias: Option<&Vec<f32>>,
     ) -> Result<CpuTensor, DeviceError> {
         match &weight.0 {
-            Weights::Rows(weight) => {
-                let out = self.buffers.tensor(x.rows, weight.rows);
-                self.product_into(x, weight, bias, OnTile::Nothing, out)
+            Weights::Table(_) => Err(weight.no_product()),
+            Weights::F32(weight) => {
+                let out = self.buffers.tensor(x.rows, weight.outputs);
+                self.f32_product_into(x, weight, bias, OnTile::Nothing, out)
             }
-            Weights::Panels(weight) => {
+            Weights::Bf16(weight) => {
                 let out = self.buffers.bf16_tensor(x.rows, weight.outputs);
                 self.bf16_product_into(x, weight, bias, OnTile::Nothing, out)
             }
@@ -178,7 +178,7 @@ impl Backend for Cpu {
         attention: &Attention<Vec<f32>>,
     ) -> Result<CpuTensor, DeviceError> {
         match self.bf16 {
-            None => self.attend(qkv, packed, attention, None),
+            None => self.f32_attend(qkv, packed, attention, None),
             Some(kernel) => self.bf16_attend(kernel, qkv, packed, attention, None),
         }
     }
@@ -228,20 +228,11 @@ impl Backend for Cpu {
         layer: &LinearOf<Cpu>,
         then: Epilogue<'_, Cpu>,
     ) -> Result<CpuTensor, DeviceError> {
-        let bias = layer.bias.as_ref();
-        let weight = match &layer.weight.0 {
-            Weights::Rows(weight) => weight,
-            Weights::Panels(weight) => return self.bf16_linear(x, layer.norm.as_ref(), weight, bias, then),
-        };
-        let normed = layer.norm.as_ref().map(|norm| self.layer_norm(x, norm)).transpose()?;
-        let x = normed.as_ref().unwrap_or(x);
-        match then {
-            Epilogue::Gelu => {
-                let out = self.buffers.tensor(x.rows, weight.rows);
-                self.product_into(x, weight, bias, OnTile::Gelu, out)
-            }
-            Epilogue::Add(residual) => self.product_into(x, weight, bias, OnTile::Add, residual),
-            other => other.apply(self, self.product(x, &layer.weight, bias)?),
+        let (norm, bias) = (layer.norm.as_ref(), layer.bias.as_ref());
+        match &layer.weight.0 {
+            Weights::Table(_) => Err(layer.weight.no_product()),
+            Weights::F32(weight) => self.f32_linear(x, norm, weight, bias, then),
+            Weights::Bf16(weight) => self.bf16_linear(x, norm, weight, bias, then),
         }
     }
 
@@ -255,10 +246,10 @@ impl Backend for Cpu {
         then: Epilogue<'_, Cpu>,
     ) -> Result<CpuTensor, DeviceError> {
         let weight = match &layer.weight.0 {
-            Weights::Rows(weight) if layer.norm.is_none() && x.bf16().is_none() => weight,
+            Weights::F32(weight) if layer.norm.is_none() => weight,
             _ => return self.bf16_window_linear(x, norm, layer, packed, window, then),
         };
-        let out = || self.buffers.tensor(x.rows, weight.rows);
+        let out = || self.buffers.tensor(x.rows, weight.outputs);
         let convolution =
             |with| self.convolution(x, norm, (weight, layer.bias.as_ref()), packed, window, with);
         match then {
@@ -279,7 +270,7 @@ impl Backend for Cpu {
         let (_, width) = packed.check_qkv(&qkv, attention.heads)?;
         let table = self.rotary_table(width, packed, attention)?;
         match self.bf16 {
-            None => self.attend(&qkv, packed, attention, Some(&table)),
+            None => self.f32_attend(&qkv, packed, attention, Some(&table)),
             Some(kernel) => self.bf16_attend(kernel, &qkv, packed, attention, Some(&table)),
         }
     }
@@ -290,8 +281,11 @@ impl Backend for Cpu {
         up: &LinearOf<Cpu>,
         down: &LinearOf<Cpu>,
     ) -> Result<CpuTensor, DeviceError> {
-        if let Some((blocks, layers)) = self.feed_forward_blocks(x.rows, [up, down]) {
-            return self.bf16_feed_forward(self.wide(x), layers, &blocks);
+        if let Some(part) = self.f32_feed_forward_part(x.rows, [up, down]) {
+            return self.f32_feed_forward(x, &part);
+        }
+        if let Some(part) = self.bf16_feed_forward_part(x.rows, [up, down]) {
+            return self.bf16_feed_forward(self.wide(x), &part);
         }
         let h = self.linear(&x, up, Epilogue::Gelu)?;
         self.linear(&h, down, Epilogue::Add(x))

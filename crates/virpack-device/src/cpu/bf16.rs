@@ -27,11 +27,10 @@ pub use instructions::Bf16Instructions;
 pub(super) use instructions::Kernel;
 use instructions::{ProductBlock, Session};
 
+use super::panels::PANEL;
+
 /// Most rows of a block.
 pub(crate) const BLOCK_ROWS: usize = 32;
-
-/// Outputs of a panel of weights.
-pub(crate) const PANEL: usize = 16;
 
 /// Rows of activations and of weights have a multiple of these inputs: what AMX takes at a time.
 pub(crate) const INPUTS: usize = 32;

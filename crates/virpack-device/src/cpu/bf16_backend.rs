@@ -2,10 +2,11 @@
 
 use super::bf16::attention::{self, QueryTask};
 use super::bf16::linear::{CUT, Destination, product};
-use super::bf16::panels::Panels;
-use super::bf16::row_block::{self, Layer, blocks};
+use super::bf16::panels::Bf16Panels;
+use super::bf16::row_block::{self, blocks};
 use super::bf16::rows::{GatedRow, NarrowRow, NormAndNarrow};
 use super::bf16::{Kernel, Rows, stride, widen};
+use super::blocks::{BlockLayer, FeedForward};
 use super::clock::Kind;
 use super::linear::Weights;
 use super::norm::NormRow;
@@ -30,7 +31,7 @@ fn destination(out: &mut CpuTensor, then: OnTile) -> Destination {
     }
 }
 
-impl Layer<'_> {
+impl BlockLayer<'_, Bf16Panels> {
     /// Checks its sizes, and those of its inputs and its result.
     fn check(&self, x: [usize; 2], out: [usize; 2]) -> Result<(), DeviceError> {
         if let Some(norm) = self.norm {
@@ -49,8 +50,8 @@ impl Cpu {
         values: &[f32],
     ) -> Result<CpuMatrix, DeviceError> {
         shapes::matrix(rows, columns, values.len())?;
-        let panels = Panels::pack(&self.team, rows, columns, values);
-        Ok(CpuMatrix(Weights::Panels(panels)))
+        let panels = Bf16Panels::pack(&self.team, rows, columns, values);
+        Ok(CpuMatrix(Weights::Bf16(panels)))
     }
 
     /// Returns the tensor in float32.
@@ -124,7 +125,7 @@ impl Cpu {
         &self,
         x: &CpuTensor,
         norm: Option<&LayerNorm<Vec<f32>>>,
-        weight: &Panels,
+        weight: &Bf16Panels,
         bias: Option<&Vec<f32>>,
         then: Epilogue<'_, Cpu>,
     ) -> Result<CpuTensor, DeviceError> {
@@ -132,7 +133,7 @@ impl Cpu {
         let input = if blocks.is_none() { self.input(x, norm)? } else { None };
         let product = |then, out| match &blocks {
             Some(blocks) => {
-                let layer = Layer { norm, weight, bias: bias.map(Vec::as_slice) };
+                let layer = BlockLayer { norm, weight, bias: bias.map(Vec::as_slice) };
                 self.bf16_blocks(x, layer, blocks, then, out)
             }
             None => self.bf16_product_into(input.as_ref().unwrap_or(x), weight, bias, then, out),
@@ -156,8 +157,8 @@ impl Cpu {
         then: Epilogue<'_, Cpu>,
     ) -> Result<CpuTensor, DeviceError> {
         let normed = match layer.weight.0 {
-            Weights::Panels(_) => self.input(x, Some(norm))?.expect("rows are normed"),
-            Weights::Rows(_) => self.layer_norm(x, norm)?,
+            Weights::Bf16(_) => self.input(x, Some(norm))?.expect("rows are normed"),
+            Weights::F32(_) | Weights::Table(_) => self.layer_norm(x, norm)?,
         };
         let rows = self.unfold(&normed, packed, window)?;
         drop(normed);
@@ -168,7 +169,7 @@ impl Cpu {
     pub(super) fn bf16_product_into(
         &self,
         x: &CpuTensor,
-        weight: &Panels,
+        weight: &Bf16Panels,
         bias: Option<&Vec<f32>>,
         then: OnTile,
         mut out: CpuTensor,
@@ -192,7 +193,7 @@ impl Cpu {
     fn bf16_blocks(
         &self,
         x: &CpuTensor,
-        layer: Layer<'_>,
+        layer: BlockLayer<'_, Bf16Panels>,
         blocks: &[Range<usize>],
         then: OnTile,
         mut out: CpuTensor,
@@ -207,38 +208,38 @@ impl Cpu {
         Ok(out)
     }
 
-    /// Returns the blocks of rows that go through both layers of a feed-forward part in bfloat16, and the
-    /// layers; None where rows are too few, or weights are in float32.
-    pub(super) fn feed_forward_blocks<'a>(
+    /// Returns a feed-forward part by blocks of rows in bfloat16; None where rows are too few, or weights are
+    /// not in bfloat16.
+    pub(super) fn bf16_feed_forward_part<'a>(
         &self,
         rows: usize,
         [up, down]: [&'a LinearOf<Cpu>; 2],
-    ) -> Option<(Vec<Range<usize>>, [Layer<'a>; 2])> {
+    ) -> Option<FeedForward<'a, Bf16Panels>> {
         let layer = |layer: &'a LinearOf<Cpu>| match &layer.weight.0 {
-            Weights::Panels(weight) => {
-                Some(Layer { norm: layer.norm.as_ref(), weight, bias: layer.bias.as_deref() })
+            Weights::Bf16(weight) => {
+                Some(BlockLayer { norm: layer.norm.as_ref(), weight, bias: layer.bias.as_deref() })
             }
-            Weights::Rows(_) => None,
+            Weights::F32(_) | Weights::Table(_) => None,
         };
         let (up, down) = (layer(up)?, layer(down).filter(|down| down.norm.is_none())?);
         let blocks = blocks(rows, self.threads(), &[up.weight.inputs, up.weight.outputs])?;
-        Some((blocks, [up, down]))
+        Some(FeedForward { layers: [up, down], blocks })
     }
 
     /// Returns `x + down(gelu(up(x)))`, by blocks of rows.
     pub(super) fn bf16_feed_forward(
         &self,
         mut x: CpuTensor,
-        [up, down]: [Layer<'_>; 2],
-        blocks: &[Range<usize>],
+        part: &FeedForward<'_, Bf16Panels>,
     ) -> Result<CpuTensor, DeviceError> {
+        let FeedForward { layers: [up, down], blocks } = part;
         let (kernel, shape) = (self.bf16.expect("weights are in bfloat16"), [x.rows, x.columns]);
         up.check(shape, [x.rows, up.weight.outputs])?;
         down.check([x.rows, up.weight.outputs], shape)?;
         let shared = SharedRows::new(x.values_mut(), shape[1]);
         self.on_threads(Kind::Products, blocks.len(), |i| {
             // SAFETY: `x` is this function's own until all blocks are done, which do not overlap.
-            unsafe { row_block::feed_forward(kernel, blocks[i].clone(), shared, [up, down]) };
+            unsafe { row_block::feed_forward(kernel, blocks[i].clone(), shared, part.layers) };
         });
         Ok(x)
     }

@@ -5,10 +5,10 @@
 
 use half::f16;
 use half::slice::HalfFloatSliceExt;
-use std::borrow::Cow;
 use std::ops::Range;
 
 use super::bf16::widen;
+use super::lines::Lines;
 
 /// Values that are converted and compared at a time: a matrix that needs float32 is known by its first
 /// pieces.
@@ -17,18 +17,18 @@ const PIECE: usize = 1 << 12;
 /// float32 values, in 16 bits if every one of them is exact there.
 #[derive(Debug)]
 pub(crate) enum ExactValues {
-    F32(Vec<f32>),
+    F32(Lines),
     Bf16(Vec<u16>),
     F16(Vec<f16>),
 }
 
 impl ExactValues {
     /// Takes `values` in the fewest bytes that hold each of them exactly.
-    pub(crate) fn new(values: Vec<f32>) -> ExactValues {
-        if let Some(bf16) = as_bf16(&values) {
+    pub(crate) fn new(values: Lines) -> ExactValues {
+        if let Some(bf16) = as_bf16(values.f32s()) {
             return ExactValues::Bf16(bf16);
         }
-        match as_f16(&values) {
+        match as_f16(values.f32s()) {
             Some(f16) => ExactValues::F16(f16),
             None => ExactValues::F32(values),
         }
@@ -37,32 +37,22 @@ impl ExactValues {
     /// Returns the values if they are in float32.
     pub(crate) fn as_f32(&self) -> Option<&[f32]> {
         match self {
-            ExactValues::F32(values) => Some(values),
+            ExactValues::F32(values) => Some(values.f32s()),
             ExactValues::Bf16(_) | ExactValues::F16(_) => None,
         }
     }
 
-    /// Returns all values in float32: a copy if they are kept in 16 bits.
-    pub(crate) fn to_f32(&self) -> Cow<'_, [f32]> {
+    /// Writes a range of the values to `out` in float32.
+    pub(crate) fn widen(&self, range: Range<usize>, out: &mut [f32]) {
         match self {
-            ExactValues::F32(values) => values.into(),
-            ExactValues::Bf16(values) => values.iter().map(|&value| widen(value)).collect(),
-            ExactValues::F16(values) => values.to_f32_vec().into(),
-        }
-    }
-
-    /// Returns a range of the values in float32, in `scratch` if they are kept in 16 bits.
-    pub(crate) fn widened<'a>(&'a self, range: Range<usize>, scratch: &'a mut Vec<f32>) -> &'a [f32] {
-        scratch.clear();
-        match self {
-            ExactValues::F32(values) => return &values[range],
-            ExactValues::Bf16(values) => scratch.extend(values[range].iter().map(|&value| widen(value))),
-            ExactValues::F16(values) => {
-                scratch.resize(range.len(), 0.0);
-                values[range].convert_to_f32_slice(scratch);
+            ExactValues::F32(values) => out.copy_from_slice(&values.f32s()[range]),
+            ExactValues::Bf16(values) => {
+                for (out, &value) in out.iter_mut().zip(&values[range]) {
+                    *out = widen(value);
+                }
             }
+            ExactValues::F16(values) => values[range].convert_to_f32_slice(out),
         }
-        scratch
     }
 }
 
@@ -98,11 +88,14 @@ mod tests {
     use super::*;
 
     fn kept(values: &[f32]) -> ExactValues {
-        let kept = ExactValues::new(values.to_vec());
-        let mut scratch = Vec::new();
+        let mut lines = Lines::zeroed(values.len());
+        lines.f32s_mut().copy_from_slice(values);
+        let kept = ExactValues::new(lines);
         for range in [0..values.len(), values.len() / 3..values.len()] {
             let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
-            assert_eq!(bits(kept.widened(range.clone(), &mut scratch)), bits(&values[range]));
+            let mut wide = vec![0.0; range.len()];
+            kept.widen(range.clone(), &mut wide);
+            assert_eq!(bits(&wide), bits(&values[range]));
         }
         kept
     }

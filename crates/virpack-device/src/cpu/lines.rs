@@ -6,7 +6,7 @@ use pulp::bytemuck::{cast_slice, cast_slice_mut};
 const LINE: usize = 64;
 
 /// float32 values of a line.
-const LINE_VALUES: usize = LINE / size_of::<f32>();
+pub(crate) const LINE_VALUES: usize = LINE / size_of::<f32>();
 
 /// Zeros at first, from the beginning of a cache line. The system gives the memory as it is first written, so
 /// that the thread that works on a part takes it.

@@ -86,11 +86,6 @@ impl<T> SharedRows<T> {
         SharedRows { pointer: values.as_mut_ptr(), rows: values.len() / columns, columns }
     }
 
-    /// Elements from the start of one row to the start of the next.
-    pub(crate) fn stride(&self) -> usize {
-        self.columns
-    }
-
     /// Returns whole rows.
     ///
     /// # Safety

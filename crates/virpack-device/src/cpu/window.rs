@@ -1,7 +1,8 @@
 //! Windows of tokens: their embedding, their rows side by side, and convolutions without a copy of them.
 
-use super::linear::{self, Input, RowMajor};
 use super::norm::NormRow;
+use super::panels::F32Panels;
+use super::product::{CUT, Input};
 use super::tiles::{OnTile, tiles_of};
 use super::{Cpu, CpuMatrix, CpuPacked, CpuTensor};
 use crate::{DeviceError, LayerNorm, shapes};
@@ -60,16 +61,16 @@ impl Cpu {
         bias: &[f32],
         packed: &CpuPacked,
     ) -> Result<CpuTensor, DeviceError> {
-        let (table, values) = table.table("embed_window")?;
+        let table = table.table("embed_window")?;
         let vocabulary = shapes::window_table([table.rows, table.columns], window, bias.len())?;
         packed.input_ids.iter().try_for_each(|&id| shapes::token_id(id, vocabulary))?;
         let mut out = self.buffers.tensor(packed.input_ids.len(), table.columns);
         self.each_row(&mut out, |token, out| {
             let (tokens, place) = window_around(token, &packed.sequence_of(token), window);
             let ids = packed.input_ids[tokens].iter().map(|&id| usize::from(id));
-            let rows = ids
-                .zip(place..)
-                .map(|(id, place)| &values[(place * vocabulary + id) * table.columns..][..table.columns]);
+            let rows = ids.zip(place..).map(|(id, place)| {
+                &table.values[(place * vocabulary + id) * table.columns..][..table.columns]
+            });
             self.arch.dispatch(SumRows { bias, rows, out });
         });
         Ok(out)
@@ -105,22 +106,22 @@ impl Cpu {
         &self,
         x: &CpuTensor,
         norm: &LayerNorm<Vec<f32>>,
-        (weight, bias): (&RowMajor, Option<&Vec<f32>>),
+        (weight, bias): (&F32Panels, Option<&Vec<f32>>),
         packed: &CpuPacked,
         window: usize,
         (then, mut out): (OnTile, CpuTensor),
     ) -> Result<CpuTensor, DeviceError> {
         shapes::unfold(x.rows, packed.input_ids.len(), window)?;
-        let (weight_shape, out_shape) = ([weight.rows, weight.columns], [out.rows, out.columns]);
+        let (weight_shape, out_shape) = ([weight.outputs, weight.inputs], [out.rows, out.columns]);
         shapes::linear([x.rows, window * x.columns], weight_shape, bias.map(Vec::len), out_shape)?;
         let spaced = self.normed_between_zeros(x, norm, packed, window / 2)?;
         let sequences = packed.sequences();
-        let tiles = tiles_of(sequences, weight.rows, self.threads(), linear::CUT);
+        let tiles = tiles_of(sequences, weight.outputs, self.threads(), CUT);
         // The window of a sequence's first token begins with the zeros before it.
         let place = |token: usize| token + (window / 2) * packed.place_of(token);
         let input = Input { values: spaced.values(), stride: x.columns };
-        let bias = bias.map(Vec::as_slice);
-        self.linear_tiles(&tiles, (input, place), weight, bias, then, &mut out);
+        let layer = (weight, bias.map(Vec::as_slice));
+        self.f32_tiles(&tiles, (input, place), layer, then, &mut out);
         Ok(out)
     }
 

@@ -246,7 +246,7 @@ impl Multiplier<'_> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::super::super::team::Team;
-    use super::super::panels::Panels;
+    use super::super::panels::Bf16Panels;
     use super::super::{round, widen};
     use super::*;
     use std::num::NonZeroUsize;
@@ -256,7 +256,7 @@ pub(super) mod tests {
         pub(in super::super) rows: Vec<u16>,
         pub(in super::super) count: usize,
         pub(in super::super) stride: usize,
-        pub(in super::super) panels: Panels,
+        pub(in super::super) panels: Bf16Panels,
         expected: Vec<f64>,
         most: f64,
     }
@@ -281,7 +281,7 @@ pub(super) mod tests {
                 x.iter().zip(w).map(|(x, w)| f64::from(*x) * f64::from(*w)).sum::<f64>()
             };
             let expected = x.chunks(inputs).flat_map(|x| w.chunks(inputs).map(move |w| dot(x, w))).collect();
-            let panels = Panels::pack(&Team::new(NonZeroUsize::new(1)).unwrap(), outputs, inputs, &w);
+            let panels = Bf16Panels::pack(&Team::new(NonZeroUsize::new(1)).unwrap(), outputs, inputs, &w);
             Case { rows, count, stride, panels, expected, most: 2e-7 * inputs as f64 }
         }
 

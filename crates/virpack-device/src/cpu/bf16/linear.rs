@@ -2,7 +2,7 @@
 
 use super::super::math::gelu;
 use super::super::tiles::{Cut, OnTile, SharedRows, Tile};
-use super::panels::Panels;
+use super::panels::Bf16Panels;
 use super::rows::narrow;
 use super::{BLOCK_ROWS, Kernel, PANEL, Rows};
 use pulp::{Simd, WithSimd};
@@ -32,7 +32,7 @@ pub(crate) enum Destination {
 pub(crate) unsafe fn product(
     kernel: Kernel,
     (x, first): (Rows, usize),
-    (weight, bias): (&Panels, Option<&[f32]>),
+    (weight, bias): (&Bf16Panels, Option<&[f32]>),
     then: OnTile,
     target: Destination,
     tile: &Tile,

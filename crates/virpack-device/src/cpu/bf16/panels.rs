@@ -11,16 +11,16 @@ use super::{PANEL, padded, round};
 /// `value(o, i)` is half `i % 2` of word `(o / PANEL · pairs + i / 2) · PANEL + o % PANEL`: the order of AMX
 /// and of `vdpbf16ps`.
 #[derive(Debug)]
-pub(crate) struct Panels {
+pub(crate) struct Bf16Panels {
     pub(crate) outputs: usize,
     pub(crate) inputs: usize,
     pub(crate) pairs: usize,
     words: Lines,
 }
 
-impl Panels {
+impl Bf16Panels {
     /// Rounds and packs `values`, `[outputs, inputs]` row-major, on the threads of `team`.
-    pub(crate) fn pack(team: &Team, outputs: usize, inputs: usize, values: &[f32]) -> Panels {
+    pub(crate) fn pack(team: &Team, outputs: usize, inputs: usize, values: &[f32]) -> Bf16Panels {
         let pairs = padded(inputs) / 2;
         let mut words = Lines::zeroed(outputs.div_ceil(PANEL) * pairs * PANEL);
         team.run_chunks(words.u32s_mut(), pairs * PANEL, |panel, words| {
@@ -32,7 +32,7 @@ impl Panels {
                 }
             }
         });
-        Panels { outputs, inputs, pairs, words }
+        Bf16Panels { outputs, inputs, pairs, words }
     }
 
     /// `count` panels from the `first` on.
@@ -51,7 +51,7 @@ mod tests {
         let team = Team::new(NonZeroUsize::new(2)).unwrap();
         for (outputs, inputs) in [(1, 1), (16, 32), (17, 33), (40, 7)] {
             let values: Vec<f32> = (0..outputs * inputs).map(|i| 1.0 + (i % 101) as f32).collect();
-            let panels = Panels::pack(&team, outputs, inputs, &values);
+            let panels = Bf16Panels::pack(&team, outputs, inputs, &values);
             let mut sum = 0.0;
             for (o, row) in values.chunks(inputs).enumerate() {
                 for (i, value) in row.iter().enumerate() {

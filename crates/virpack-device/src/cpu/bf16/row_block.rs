@@ -1,15 +1,11 @@
-//! Rows that one thread takes through several operations, in its second-level cache.
-//!
-//! Threads that meet after each operation wait for the last of them each time, and what one operation hands
-//! to the next goes by way of a cache that all cores share. A block of rows goes through a norm and a
-//! product, or through a whole feed-forward part, without either. The operations on a row are the same, so
-//! that no bit changes.
+//! Blocks of rows in bfloat16 ([`super::super::blocks`]).
 
+use super::super::blocks::{self, BlockLayer};
 use super::super::lines::Lines;
 use super::super::norm::NormRow;
 use super::super::tiles::{OnTile, SharedRows, Tile};
 use super::linear::{Destination, product};
-use super::panels::Panels;
+use super::panels::Bf16Panels;
 use super::rows::{NarrowRow, NormAndNarrow};
 use super::{BLOCK_ROWS, Kernel, Rows, memory, padded, stride};
 use crate::LayerNorm;
@@ -21,14 +17,6 @@ const CACHE: usize = 5 << 18;
 
 /// Most rows of a block.
 const MOST_ROWS: usize = 256;
-
-/// A linear layer that a block goes through.
-#[derive(Clone, Copy)]
-pub(crate) struct Layer<'a> {
-    pub(crate) norm: Option<&'a LayerNorm<Vec<f32>>>,
-    pub(crate) weight: &'a Panels,
-    pub(crate) bias: Option<&'a [f32]>,
-}
 
 /// Rows in bfloat16 between two operations of a thread, kept from block to block.
 #[derive(Default)]
@@ -43,25 +31,10 @@ thread_local! {
     static BETWEEN: RefCell<Between> = RefCell::default();
 }
 
-/// Returns the rows of each block: `rows` of them go through tensors of these `widths` in bfloat16. None
-/// where there are too few for all threads.
-///
-/// The first blocks are as large as the cache allows, because each block reads all weights. A block has at
-/// most half of a thread's share of the rows that are left, so that the last ones, which all threads wait
-/// for, are small (`dev/cpu_bf16.md` has other sizes).
+/// Returns the rows of each block, which go through tensors of these `widths` in bfloat16. None where there
+/// are too few for all threads.
 pub(crate) fn blocks(rows: usize, threads: usize, widths: &[usize]) -> Option<Vec<Range<usize>>> {
-    if rows < 2 * BLOCK_ROWS * threads {
-        return None;
-    }
-    let most = block_rows(widths);
-    let (mut blocks, mut first) = (Vec::new(), 0);
-    while first < rows {
-        let half = ((rows - first) / (2 * threads)).next_multiple_of(BLOCK_ROWS).max(BLOCK_ROWS);
-        let end = rows.min(first + if threads == 1 { most } else { half.min(most) });
-        blocks.push(first..end);
-        first = end;
-    }
-    Some(blocks)
+    blocks::blocks(rows, threads, block_rows(widths), BLOCK_ROWS)
 }
 
 /// Most rows of a block.
@@ -89,7 +62,7 @@ pub(crate) unsafe fn linear(
     kernel: Kernel,
     rows: Range<usize>,
     x: &[f32],
-    layer: Layer<'_>,
+    layer: BlockLayer<'_, Bf16Panels>,
     then: OnTile,
     target: Destination,
 ) {
@@ -111,7 +84,7 @@ pub(crate) unsafe fn feed_forward(
     kernel: Kernel,
     rows: Range<usize>,
     x: SharedRows<f32>,
-    [up, down]: [Layer<'_>; 2],
+    [up, down]: [BlockLayer<'_, Bf16Panels>; 2],
 ) {
     BETWEEN.with_borrow_mut(|Between { row, normed, hidden }| {
         let (count, width) = (rows.len(), up.weight.outputs);
@@ -138,7 +111,7 @@ fn prepare<'a>(
     kernel: Kernel,
     count: usize,
     x: &[f32],
-    layer: Layer<'_>,
+    layer: BlockLayer<'_, Bf16Panels>,
     row: &mut Vec<f32>,
     normed: &'a mut Lines,
 ) -> Rows<'a> {
@@ -177,26 +150,6 @@ mod tests {
     use pulp::Arch;
 
     #[test]
-    fn blocks_hold_each_row_once_and_become_smaller() {
-        for rows in [64, 1_000, 4_096, 16_384] {
-            for threads in [1, 2, 3, 16] {
-                let Some(blocks) = blocks(rows, threads, &[640, 2560]) else {
-                    assert!(rows < 64 * threads);
-                    continue;
-                };
-                let mut next = 0;
-                for block in &blocks {
-                    assert_eq!(block.start, next);
-                    next = block.end;
-                }
-                assert_eq!(next, rows);
-                assert!(blocks.is_sorted_by(|a, b| a.len() >= b.len()), "{blocks:?}");
-                assert!(threads == 1 || blocks.len() >= 2 * threads, "{rows} rows, {threads} threads");
-            }
-        }
-    }
-
-    #[test]
     fn a_block_fits_the_cache_unless_it_is_the_smallest() {
         for (hidden, rows) in [(320, 256), (640, 192), (1280, 96), (2560, 32), (5120, 32)] {
             assert_eq!(block_rows(&[hidden, 4 * hidden]), rows);
@@ -210,9 +163,9 @@ mod tests {
         let norm = LayerNorm { weight: vec![1.0; 640], bias: vec![0.0; 640], eps: 1e-5 };
         let shapes = [[1920, 640], [640, 640], [2560, 640], [640, 2560]];
         let weights = shapes
-            .map(|[outputs, inputs]| Panels::pack(&team, outputs, inputs, &vec![0.01; outputs * inputs]));
+            .map(|[outputs, inputs]| Bf16Panels::pack(&team, outputs, inputs, &vec![0.01; outputs * inputs]));
         let [qkv, _, up, down] =
-            weights.each_ref().map(|weight| Layer { norm: Some(&norm), weight, bias: None });
+            weights.each_ref().map(|weight| BlockLayer { norm: Some(&norm), weight, bias: None });
         let x = vec![1.0; 256 * 640];
         let (mut together, mut out) = (x.clone(), vec![0; 256 * stride(1920)]);
         let target = Destination::Write(SharedRows::new(&mut out, stride(1920)));

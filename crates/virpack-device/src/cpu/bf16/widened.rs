@@ -4,6 +4,7 @@
 //! beside them, so that the inner loop is one of float32: the weights in vectors, a row's value in all lanes.
 
 use super::super::lines::Lines;
+use super::super::microkernel::{PanelValues, sums};
 use super::{PANEL, ProductBlock, widen};
 use pulp::{Arch, Simd, WithSimd};
 
@@ -99,7 +100,9 @@ impl Multiply<'_> {
                 }
             }
             for (n, panels) in panels.chunks_exact(PANELS * inputs * PANEL).enumerate() {
-                let sums = dot::<S, V, PANELS, ROWS>(simd, rows, panels, inputs);
+                let panels = PanelValues { values: panels, stride: inputs * PANEL, inputs };
+                let starts = std::array::from_fn(|row| row * inputs);
+                let sums = sums::<S, V, PANELS, ROWS>(simd, rows, starts, panels);
                 for (row, sums) in sums.iter().enumerate() {
                     let out = &mut out[(first + row) * stride + n * PANELS * PANEL..][..V * lanes];
                     S::as_mut_simd_f32s(out).0.copy_from_slice(sums);
@@ -107,35 +110,4 @@ impl Multiply<'_> {
             }
         }
     }
-}
-
-/// `ROWS` rows of `inputs` values by `PANELS` panels.
-#[inline(always)]
-fn dot<S: Simd, const V: usize, const PANELS: usize, const ROWS: usize>(
-    simd: S,
-    rows: &[f32],
-    panels: &[f32],
-    inputs: usize,
-) -> [[S::f32s; V]; ROWS] {
-    let mut sums = [[simd.splat_f32s(0.0); V]; ROWS];
-    let (vectors, _) = S::as_simd_f32s(panels);
-    let of_panel = V / PANELS;
-    assert!(rows.len() == ROWS * inputs && vectors.len() == V * inputs);
-    for input in 0..inputs {
-        let mut weights = [simd.splat_f32s(0.0); V];
-        for (v, weight) in weights.iter_mut().enumerate() {
-            let place = v / of_panel * of_panel * inputs + input * of_panel + v % of_panel;
-            // SAFETY: at most (PANELS - 1) · of_panel · inputs + inputs · of_panel - 1, which is less than V
-            // · inputs.
-            *weight = unsafe { *vectors.get_unchecked(place) };
-        }
-        for (row, sums) in sums.iter_mut().enumerate() {
-            // SAFETY: row < ROWS and input < inputs.
-            let x = simd.splat_f32s(unsafe { *rows.get_unchecked(row * inputs + input) });
-            for (sum, weight) in sums.iter_mut().zip(weights) {
-                *sum = simd.mul_add_e_f32s(x, weight, *sum);
-            }
-        }
-    }
-    sums
 }
