@@ -207,6 +207,8 @@ impl Block<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::team::Team;
+    use super::*;
     use crate::{Backend, Cpu, CpuTensor, Epilogue, Linear};
     use std::num::NonZeroUsize;
 
@@ -278,6 +280,49 @@ mod tests {
                     let (exact, size) = terms.fold((0.0, 0.0), |(sum, size), t| (sum + t, size + t.abs()));
                     let bound = 1e-6 * size + 1e-3;
                     assert!((f64::from(*y) - exact).abs() < bound, "{y} is not {exact}");
+                }
+            }
+        }
+    }
+
+    /// A product with GELU by the vectors of `simd`.
+    fn by<S: Simd>(simd: S, (x, rows): (&[f32], usize), weight: &F32Panels, bias: &[f32]) -> Vec<f32> {
+        let (inputs, outputs) = (weight.inputs, weight.outputs);
+        let mut out = vec![f32::NAN; rows * outputs];
+        simd.vectorize(TileProduct {
+            x: Input { values: x, stride: inputs },
+            weight,
+            bias: Some(bias),
+            then: OnTile::Gelu,
+            target: SharedRows::new(&mut out, outputs),
+            tile: &Tile { rows: 0..rows, columns: 0..outputs },
+            widened: &mut Lines::default(),
+        });
+        out
+    }
+
+    #[test]
+    fn vectors_of_every_length_give_the_same_product() {
+        let team = Team::new(None).unwrap();
+        for (rows, inputs, outputs) in [(1, 1, 1), (7, 513, 31), (13, 40, 33), (26, 640, 64), (53, 96, 49)] {
+            let x = values(rows * inputs, 0.1).iter().map(|v| v / 128.0).collect::<Vec<_>>();
+            let weight = values(outputs * inputs, 0.3).iter().map(|v| v / 2048.0).collect::<Vec<_>>();
+            let weight = F32Panels::pack(&team, outputs, inputs, &weight);
+            let (x, bias) = ((&x[..], rows), &values(outputs, 0.7)[..]);
+            let mut all = vec![
+                by(pulp::Scalar, x, &weight, bias),
+                by(pulp::Scalar128b, x, &weight, bias),
+                by(pulp::Scalar256b, x, &weight, bias),
+                by(pulp::Scalar512b, x, &weight, bias),
+            ];
+            #[cfg(target_arch = "x86_64")]
+            {
+                all.extend(pulp::x86::V3::try_new().map(|simd| by(simd, x, &weight, bias)));
+                all.extend(pulp::x86::V4::try_new().map(|simd| by(simd, x, &weight, bias)));
+            }
+            for (way, values) in all.iter().enumerate() {
+                for (value, first) in values.iter().zip(&all[0]) {
+                    assert!((value - first).abs() < 1e-4, "way {way}, {rows} rows: {value} is not {first}");
                 }
             }
         }
