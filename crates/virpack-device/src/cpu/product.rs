@@ -309,17 +309,19 @@ mod tests {
             let weight = values(outputs * inputs, 0.3).iter().map(|v| v / 2048.0).collect::<Vec<_>>();
             let weight = F32Panels::pack(&team, outputs, inputs, &weight);
             let (x, bias) = ((&x[..], rows), &values(outputs, 0.7)[..]);
-            let mut all = vec![
-                by(pulp::Scalar, x, &weight, bias),
-                by(pulp::Scalar128b, x, &weight, bias),
-                by(pulp::Scalar256b, x, &weight, bias),
-                by(pulp::Scalar512b, x, &weight, bias),
+            let all = [
+                Some(by(pulp::Scalar, x, &weight, bias)),
+                Some(by(pulp::Scalar128b, x, &weight, bias)),
+                Some(by(pulp::Scalar256b, x, &weight, bias)),
+                Some(by(pulp::Scalar512b, x, &weight, bias)),
+                #[cfg(target_arch = "x86_64")]
+                pulp::x86::V3::try_new().map(|simd| by(simd, x, &weight, bias)),
+                #[cfg(target_arch = "x86_64")]
+                pulp::x86::V4::try_new().map(|simd| by(simd, x, &weight, bias)),
+                #[cfg(target_arch = "aarch64")]
+                pulp::aarch64::Neon::try_new().map(|simd| by(simd, x, &weight, bias)),
             ];
-            #[cfg(target_arch = "x86_64")]
-            {
-                all.extend(pulp::x86::V3::try_new().map(|simd| by(simd, x, &weight, bias)));
-                all.extend(pulp::x86::V4::try_new().map(|simd| by(simd, x, &weight, bias)));
-            }
+            let all: Vec<Vec<f32>> = all.into_iter().flatten().collect();
             for (way, values) in all.iter().enumerate() {
                 for (value, first) in values.iter().zip(&all[0]) {
                     assert!((value - first).abs() < 1e-4, "way {way}, {rows} rows: {value} is not {first}");
