@@ -6,8 +6,9 @@
 mod error;
 mod shard;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use serde_json::Value;
 use virpack_seq::Input;
 
 use crate::Error;
@@ -95,7 +96,9 @@ pub fn merge(options: &MergeOptions) -> Result<OutputSummary, Error> {
         metadata: about,
         ..OutputOptions::default()
     };
-    let inputs: Vec<Input> = options.shards.iter().cloned().map(Input::from).collect();
+    let inputs =
+        options.shards.iter().flat_map(|shard| std::iter::once(shard.clone()).chain(inputs_of(shard)));
+    let inputs: Vec<Input> = inputs.map(Input::from).collect();
     output::check(&options.output, &output, &inputs)?;
     let mut out = output::create(&options.output, hidden, output)?;
     let mut record = 0;
@@ -111,6 +114,15 @@ pub fn merge(options: &MergeOptions) -> Result<OutputSummary, Error> {
         shard.finish(record)?;
     }
     Ok(out.finish(record)?)
+}
+
+/// Returns the inputs of a shard's run, if its `run.json` is beside it.
+fn inputs_of(shard: &Path) -> Vec<PathBuf> {
+    let mut name = shard.as_os_str().to_owned();
+    name.push(".run.json");
+    let run: Option<Value> = std::fs::read(name).ok().and_then(|text| serde_json::from_slice(&text).ok());
+    let inputs = run.as_ref().and_then(|run| run.get("inputs")?.as_array()).into_iter().flatten();
+    inputs.filter_map(|input| Some(PathBuf::from(input.get("path")?.as_str()?))).collect()
 }
 
 /// Refuses shards that do not all belong to one run.

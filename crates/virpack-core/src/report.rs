@@ -123,6 +123,9 @@ pub fn report(run: &FinishedRun, options: &ReportOptions) -> Result<ReportSummar
     let mut tables =
         CallTables::create(&run.directory, &run.inputs, &options.calls, &run.scoring, has_letters)?;
     own.check(tables.names().iter().filter(|path| **path != files.calls.plots))?;
+    if tables.names().contains(&files.calls.plots) {
+        own.check_directory(&files.calls.plots)?;
+    }
     while let Some((facts, chunks)) = evidence.next()? {
         if !sequences.read(&facts)? {
             return Err(evidence.not_of_input().into());

@@ -29,7 +29,7 @@ pub use buffers::CpuTensor;
 pub use device::CPU_TOKEN_BUDGET;
 pub use linear::CpuMatrix;
 
-use crate::{Attention, DeviceError, shapes};
+use crate::{Attention, DeviceError, ModelShape, shapes};
 use bf16::Kernel;
 use buffers::Buffers;
 use clock::{Clock, Kind};
@@ -168,25 +168,22 @@ impl Cpu {
         self.team.threads()
     }
 
-    /// Bytes taken beside weights and tensors in float32, by a model whose weight matrices have the shapes
-    /// `products`, `[outputs, inputs]`, and whose attention has heads of `head_width` and sequences of up to
-    /// `longest` tokens.
+    /// Bytes taken in float32 beside weights and tensors.
     ///
-    /// Each thread keeps a block's rows and the keys and values of one head of one sequence
-    /// (`attention::Scratch`). All threads share the table of rotary angles. The allocator may keep the
-    /// values from which the largest matrix was packed.
-    fn workspace(&self, products: &[[usize; 2]], longest: usize, head_width: usize) -> u64 {
+    /// Each thread keeps a block's rows and the keys and values of one head of one sequence of up to
+    /// `longest` tokens (`attention::Scratch`). All threads share the table of rotary angles. The allocator
+    /// may keep the values from which the largest matrix was packed: four bytes of each, and six where the
+    /// matrix is kept in two, because it was packed in four.
+    fn workspace(&self, model: &ModelShape, longest: usize) -> u64 {
         // Beyond any memory where the lengths are: no sum of these may wrap.
         let values = |n: usize| (n as u64).saturating_mul(size_of::<f32>() as u64);
-        let attention = values(longest.saturating_mul(2 * head_width));
-        let angles =
-            values(longest.checked_next_power_of_two().unwrap_or(usize::MAX).saturating_mul(head_width));
-        let loaded = products.iter().map(|[outputs, inputs]| outputs * inputs).max().unwrap_or(0);
-        let of_a_thread = values(row_block::scratch(products)).saturating_add(attention);
-        of_a_thread
-            .saturating_mul(self.threads() as u64)
-            .saturating_add(angles)
-            .saturating_add(values(loaded))
+        let attention = values(longest.saturating_mul(2 * model.head_width));
+        let positions = longest.checked_next_power_of_two().unwrap_or(usize::MAX);
+        let angles = values(positions.saturating_mul(model.head_width));
+        let largest = model.products.iter().map(|[outputs, inputs]| outputs * inputs).max().unwrap_or(0);
+        let loaded = if model.stored_in_16_bits { values(largest) / 2 * 3 } else { values(largest) };
+        let of_a_thread = values(row_block::scratch(&model.products)).saturating_add(attention);
+        of_a_thread.saturating_mul(self.threads() as u64).saturating_add(angles).saturating_add(loaded)
     }
 
     /// Activations made elsewhere: a copy of `values`, `[rows, columns]` row-major.

@@ -80,8 +80,8 @@ fn available_under(root: &Path) -> Option<(u64, Option<MemoryLimit>)> {
 /// Returns what a limit on the address space leaves, as `ulimit -v` and cluster engines set it (`h_vmem`);
 /// `None` where there is no limit.
 ///
-/// It counts what a process reserves and may never touch: a heap for each thread, and the scratch of each
-/// thread that multiplies.
+/// It counts what a process reserves and may never touch: the heaps of threads. There are at most two threads
+/// for each core, those that multiply and those that read, and a few more.
 fn address_space(root: &Path, cores: usize) -> Option<u64> {
     let read = |name: &str| fs::read_to_string(root.join("proc/self").join(name)).ok();
     let (limits, status) = (read("limits")?, read("status")?);

@@ -1,4 +1,5 @@
-//! Whether the process began with standard output closed (`>&-`).
+//! Whether the process began with a standard output that takes nothing: closed (`>&-`), or opened for reading
+//! only (`1<file`), to which Rust's standard library writes without an error.
 //!
 //! Rust's runtime opens `/dev/null` in place of a closed descriptor before `main`, so that every later write
 //! succeeds and its bytes are lost. This descriptor cannot be told from one that the caller has opened: that
@@ -18,13 +19,15 @@ static WAS_CLOSED: AtomicBool = AtomicBool::new(false);
 static LOOK: extern "C" fn() = {
     extern "C" fn look() {
         // SAFETY: the call takes no pointer, and changes nothing.
-        let flags = unsafe { libc::fcntl(libc::STDOUT_FILENO, libc::F_GETFD) };
-        WAS_CLOSED.store(flags == -1, Ordering::Relaxed);
+        let flags = unsafe { libc::fcntl(libc::STDOUT_FILENO, libc::F_GETFL) };
+        let is_closed = flags == -1 || flags & libc::O_ACCMODE == libc::O_RDONLY;
+        WAS_CLOSED.store(is_closed, Ordering::Relaxed);
     }
     look
 };
 
-/// Returns whether standard output was closed when the process began, or when it loaded this library. What
+/// Returns whether standard output was closed, or open for reading only, when the process began, or when it
+/// loaded this library. What
 /// is written to it is then lost without an error. On other systems than Linux this is unknown, and false.
 ///
 /// ```

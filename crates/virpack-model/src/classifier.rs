@@ -92,6 +92,9 @@ pub enum ClassifierProblem {
     /// Weights with NaN or infinity.
     #[error("NaN or infinity in its weights")]
     NotFinite,
+    /// Scores that are no numbers.
+    #[error("NaN in its scores: its weights or the vectors are too large")]
+    Overflow,
     /// Features that no run makes.
     #[error("{FEATURES} in its metadata is {value:?}, not {JOINT:?}")]
     Features {
@@ -265,7 +268,13 @@ impl Classifier {
         let rows = features.len() / self.input_width;
         let x = self.cpu.tensor(rows, self.input_width, features)?;
         let hidden = self.cpu.product(&x, &self.first, Some(&self.first_bias))?;
-        Ok(hidden.values().chunks_exact(self.hidden()).map(|hidden| self.classify(hidden)).collect())
+        let scores: Vec<_> =
+            hidden.values().chunks_exact(self.hidden()).map(|hidden| self.classify(hidden)).collect();
+        if scores.iter().flatten().any(|score| score.is_nan()) {
+            let (path, problem) = (self.location.path(), ClassifierProblem::Overflow);
+            return Err(ModelError::Classifier { path, problem });
+        }
+        Ok(scores)
     }
 
     /// ReLU, the second layer and the softmax of one row, in float64.

@@ -122,7 +122,7 @@ impl Esm2Config {
             Self::at(&file)?
         } else {
             let settings = weights.fair_esm().ok_or_else(|| ModelError::NoConfig {
-                path: weights.directory().path(),
+                path: named(weights.directory().path()),
                 in_checkpoint: weights.is_checkpoint(),
             })?;
             let published = Self::published(settings.layers, settings.hidden, settings.heads);
@@ -314,8 +314,13 @@ fn config_beside(weights: &Weights) -> Result<Location, ModelError> {
     if file.exists() {
         Ok(file)
     } else {
-        Err(ModelError::NoConfig { path: directory.path(), in_checkpoint: false })
+        Err(ModelError::NoConfig { path: named(directory.path()), in_checkpoint: false })
     }
+}
+
+/// Returns the path of a directory, `.` for the working directory.
+fn named(directory: PathBuf) -> PathBuf {
+    if directory.as_os_str().is_empty() { PathBuf::from(".") } else { directory }
 }
 
 /// A config.json on its way to a config.

@@ -36,6 +36,14 @@ pub enum StoreError {
         /// The variables that hold credentials.
         variables: &'static str,
     },
+    /// A variable that should hold the address of a server, and does not.
+    #[error("{variable} is {value:?}, which is not the address of a server")]
+    Endpoint {
+        /// The variable.
+        variable: &'static str,
+        /// Its value.
+        value: String,
+    },
     /// A server that does not answer.
     #[error("no answer: {reason}")]
     Network {
@@ -84,6 +92,9 @@ impl StoreError {
             }
             StoreError::NoObject => "check the name: letters count in their case".into(),
             StoreError::Refused { variables, .. } => format!("check {variables}").into(),
+            StoreError::Endpoint { variable, .. } => {
+                format!("write it with its scheme, {variable}=http://HOST:PORT or https://HOST").into()
+            }
             StoreError::Network { .. } => {
                 "check the network, the host's name and, with a store of your own, its endpoint".into()
             }

@@ -9,6 +9,7 @@ use object_store::client::ClientOptions;
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::multipart::MultipartStore;
 use object_store::{BackoffConfig, Error, ObjectStore, RetryConfig};
+use ureq::http::Uri;
 
 use crate::client::{Connector, NoRole, agent};
 use crate::error::{StoreError, variables};
@@ -35,6 +36,7 @@ pub(crate) fn open(scheme: Scheme, bucket: &str) -> Result<Arc<dyn Store>, Store
     };
     let store: Result<Arc<dyn Store>, Error> = match scheme {
         Scheme::S3 => {
+            check_endpoints(|name| std::env::var(name).ok())?;
             let builder = AmazonS3Builder::from_env().with_bucket_name(bucket).with_client_options(options);
             builder.with_retry(retry).with_http_connector(connector).build().map(|store| Arc::new(store) as _)
         }
@@ -51,6 +53,31 @@ pub(crate) fn open(scheme: Scheme, bucket: &str) -> Result<Arc<dyn Store>, Store
         Scheme::Http => return Err(StoreError::Url { expected: "https://HOST/PATH" }),
     };
     store.map_err(|error| StoreError::Refused { reason: first_line(&error), variables: variables(scheme) })
+}
+
+/// The variables with the address of a server, which `object_store` reads.
+const ENDPOINTS: [&str; 4] =
+    ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT", "AWS_METADATA_ENDPOINT"];
+
+/// Refuses an address that `object_store` would panic at.
+fn check_endpoints(variable: impl Fn(&str) -> Option<String>) -> Result<(), StoreError> {
+    for name in ENDPOINTS {
+        let Some(value) = variable(name) else { continue };
+        let is_address = value.parse::<Uri>().is_ok_and(|uri| is_address(&uri));
+        if !is_address {
+            return Err(StoreError::Endpoint { variable: name, value });
+        }
+    }
+    Ok(())
+}
+
+/// Returns whether a URL names a server that can be asked. `Uri` ignores a port that is too large.
+fn is_address(uri: &Uri) -> bool {
+    let (Some("http" | "https"), Some(authority)) = (uri.scheme_str(), uri.authority()) else { return false };
+    let port = authority.as_str().rsplit('@').next().and_then(|own| own.strip_prefix(authority.host()));
+    let is_port =
+        |port: &str| port.is_empty() || port.strip_prefix(':').is_some_and(|n| n.parse::<u16>().is_ok());
+    !authority.host().is_empty() && port.is_some_and(is_port)
 }
 
 /// Converts an error of a store.
@@ -111,4 +138,33 @@ fn first_line(error: &Error) -> String {
     });
     let text = sentence.or_else(|| all.last().cloned()).unwrap_or_default();
     text.lines().next().unwrap_or_default().chars().filter(|c| !c.is_control()).take(200).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_without_a_scheme_is_refused() {
+        let check = |value: &str| check_endpoints(|name| (name == ENDPOINTS[0]).then(|| value.to_owned()));
+        for good in
+            ["http://localhost:9000", "https://s3.example.org/path", "http://[::1]:9000", "http://10.0.0.1"]
+        {
+            check(good).unwrap();
+        }
+        for bad in [
+            "localhost:9000",
+            "nonsense",
+            "",
+            "http://",
+            "http://[::1",
+            "http://a b",
+            "http://127.0.0.1:99999",
+            "ftp://a",
+        ] {
+            let error = check(bad).unwrap_err();
+            assert!(error.to_string().starts_with("AWS_ENDPOINT_URL is \""), "{bad}: {error}");
+            assert!(error.hint().unwrap().contains("AWS_ENDPOINT_URL=http://HOST:PORT"));
+        }
+    }
 }

@@ -122,7 +122,7 @@ pub(crate) enum Failure {
     #[error("embeddings are not text, and standard output is a terminal")]
     BinaryToTerminal,
     /// A result without a place to go.
-    #[error("standard output is closed, and the result goes there")]
+    #[error("standard output is closed or open for reading only, and the result goes there")]
     StdoutClosed,
     /// Manual pages that could not be written.
     #[error("cannot write manual pages into {}: {source}", shown_path(directory))]

@@ -190,7 +190,7 @@ pub(crate) enum OutputProblem {
     #[error("cannot write to standard output: {0}")]
     Stdout(#[source] io::Error),
     /// Standard output was closed when the process began.
-    #[error("standard output is closed, and the output goes there")]
+    #[error("standard output is closed or open for reading only, and the output goes there")]
     StdoutClosed,
     /// A part that was whole could not be read again.
     #[error("cannot read {}: {source}", shown_path(path))]

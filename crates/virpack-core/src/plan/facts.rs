@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Map, Value, json};
 use virpack_device::{Dtype, Pool};
+use virpack_model::Location;
 use virpack_seq::reader::CutInput;
 use virpack_seq::{Input, LengthPolicy, LongRecords};
 
@@ -68,6 +69,15 @@ pub(super) struct PlannedModel {
     pub(super) beside: Vec<(String, String)>,
     /// The number of values in a row.
     pub(super) hidden: usize,
+}
+
+impl PlannedModel {
+    /// Returns the files of a model on a disk: that of its name, or all of its directory.
+    pub(super) fn disk_files(&self) -> Vec<Location> {
+        let Some(path) = &self.path else { return Vec::new() };
+        let entries = std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+        entries.chain([path.clone()]).filter(|path| path.is_file()).map(Location::Disk).collect()
+    }
 }
 
 /// The options that affect rows.

@@ -30,6 +30,8 @@ pub(super) fn check(plan: &Plan, path: &Path, options: &CommitOptions) -> Result
     let own = plan.parts().iter().map(|part| Input::Path(plan.part_path(part.number)));
     let inputs: Vec<Input> = plan.inputs().into_iter().chain(own).collect();
     output::check(path, &layout, &inputs)?;
+    let names = output::names(path, &layout)?;
+    output::check_apart_from_models(names.iter().map(PathBuf::as_path), plan.rows()?.0.disk_files())?;
     Ok(Joined { path: path.to_path_buf(), options: layout })
 }
 

@@ -26,7 +26,10 @@ impl OwnFiles {
             let names = run.facts.get(key).filter(|_| !is_torn)?.as_array()?;
             Some(names.iter().filter_map(Value::as_str).map(str::to_owned).collect())
         };
-        OwnFiles { directory: run.directory.clone(), files: listed(FILES), plots: listed(PLOTS) }
+        let files: Option<HashSet<String>> = listed(FILES);
+        let has_none = files.as_ref().is_some_and(|files| !files.contains(PLOTS));
+        let plots = listed(PLOTS).or_else(|| has_none.then(HashSet::new));
+        OwnFiles { directory: run.directory.clone(), files, plots }
     }
 
     /// Returns whether a file in the run's directory is one of its own.
@@ -46,6 +49,11 @@ impl OwnFiles {
         paths: impl IntoIterator<Item = &'a PathBuf>,
     ) -> Result<(), ReportProblem> {
         paths.into_iter().try_for_each(|path| self.check_one(path, self.has(path)))
+    }
+
+    /// Refuses a file in place of the directory of plots.
+    pub(super) fn check_directory(&self, plots: &Path) -> Result<(), ReportProblem> {
+        if plots.is_dir() { Ok(()) } else { self.check_one(plots, false) }
     }
 
     /// Refuses to replace a file of these names in the directory of plots that exists and is not its own.

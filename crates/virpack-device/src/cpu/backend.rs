@@ -23,7 +23,7 @@ impl Backend for Cpu {
         match self.bf16 {
             None => {
                 shapes::matrix(rows, columns, values.len())?;
-                Ok(CpuMatrix(Weights::F32(F32Panels::pack(&self.team, rows, columns, &values))))
+                Ok(CpuMatrix(Weights::F32(F32Panels::pack(&self.team, rows, columns, values))))
             }
             Some(_) => self.panels(rows, columns, &values),
         }

@@ -31,16 +31,6 @@ fn destination(out: &mut CpuTensor, then: OnTile) -> Destination {
     }
 }
 
-impl BlockLayer<'_, Bf16Panels> {
-    /// Checks its sizes, and those of its inputs and its result.
-    fn check(&self, x: [usize; 2], out: [usize; 2]) -> Result<(), DeviceError> {
-        if let Some(norm) = self.norm {
-            shapes::layer_norm(x[1], norm.weight.len(), norm.bias.len())?;
-        }
-        shapes::linear(x, [self.weight.outputs, self.weight.inputs], self.bias.map(<[f32]>::len), out)
-    }
-}
-
 impl Cpu {
     /// Weights for products in bfloat16.
     pub(super) fn panels(
@@ -198,7 +188,7 @@ impl Cpu {
         then: OnTile,
         mut out: CpuTensor,
     ) -> Result<CpuTensor, DeviceError> {
-        layer.check([x.rows, x.columns], [out.rows, out.columns])?;
+        layer.check(layer.weight.shape(), [x.rows, x.columns], [out.rows, out.columns])?;
         let kernel = self.bf16.expect("weights are in bfloat16 where products are");
         let (values, target) = (x.values(), destination(&mut out, then));
         self.on_threads(Kind::Products, blocks.len(), |i| {
@@ -234,8 +224,8 @@ impl Cpu {
     ) -> Result<CpuTensor, DeviceError> {
         let FeedForward { layers: [up, down], blocks } = part;
         let (kernel, shape) = (self.bf16.expect("weights are in bfloat16"), [x.rows, x.columns]);
-        up.check(shape, [x.rows, up.weight.outputs])?;
-        down.check([x.rows, up.weight.outputs], shape)?;
+        up.check(up.weight.shape(), shape, [x.rows, up.weight.outputs])?;
+        down.check(down.weight.shape(), [x.rows, up.weight.outputs], shape)?;
         let shared = SharedRows::new(x.values_mut(), shape[1]);
         self.on_threads(Kind::Products, blocks.len(), |i| {
             // SAFETY: `x` is this function's own until all blocks are done, which do not overlap.

@@ -5,7 +5,7 @@
 //! product, or through a whole feed-forward part, without either. The operations on a row are the same, so
 //! that no bit changes.
 
-use crate::LayerNorm;
+use crate::{DeviceError, LayerNorm, shapes};
 use std::ops::Range;
 
 /// A linear layer that a block goes through, its weights in the layout `W`.
@@ -14,6 +14,21 @@ pub(crate) struct BlockLayer<'a, W> {
     pub(crate) norm: Option<&'a LayerNorm<Vec<f32>>>,
     pub(crate) weight: &'a W,
     pub(crate) bias: Option<&'a [f32]>,
+}
+
+impl<W> BlockLayer<'_, W> {
+    /// Checks its sizes, where its weight is `[outputs, inputs]`, and those of its inputs and its result.
+    pub(crate) fn check(
+        &self,
+        weight: [usize; 2],
+        x: [usize; 2],
+        out: [usize; 2],
+    ) -> Result<(), DeviceError> {
+        if let Some(norm) = self.norm {
+            shapes::layer_norm(x[1], norm.weight.len(), norm.bias.len())?;
+        }
+        shapes::linear(x, weight, self.bias.map(<[f32]>::len), out)
+    }
 }
 
 impl<W> Clone for BlockLayer<'_, W> {

@@ -80,7 +80,7 @@ impl Device for Cpu {
         let of_a_product = if model.stored_in_16_bits { size_of::<u16>() as u64 } else { values };
         ModelFootprint {
             weights: (table + model.vector_values) * values + products * of_a_product,
-            workspace: self.workspace(&model.products, longest, model.head_width),
+            workspace: self.workspace(model, longest),
             bytes_per_token: model.widths.iter().sum::<usize>() as u64 * values,
             bytes_per_sequence: model.pooled as u64 * values,
         }

@@ -13,16 +13,6 @@ use super::{Cpu, CpuPacked, CpuTensor};
 use crate::{Attention, Backend, DeviceError, Epilogue, LayerNorm, LinearOf, shapes};
 use std::ops::Range;
 
-impl BlockLayer<'_, F32Panels> {
-    /// Checks its sizes, and those of its inputs and its result.
-    fn check(&self, x: [usize; 2], out: [usize; 2]) -> Result<(), DeviceError> {
-        if let Some(norm) = self.norm {
-            shapes::layer_norm(x[1], norm.weight.len(), norm.bias.len())?;
-        }
-        shapes::linear(x, [self.weight.outputs, self.weight.inputs], self.bias.map(<[f32]>::len), out)
-    }
-}
-
 impl Cpu {
     /// Returns a linear layer.
     pub(super) fn f32_linear(
@@ -103,7 +93,7 @@ impl Cpu {
         then: OnTile,
         mut out: CpuTensor,
     ) -> Result<CpuTensor, DeviceError> {
-        layer.check([x.rows, x.columns], [out.rows, out.columns])?;
+        layer.check(layer.weight.shape(), [x.rows, x.columns], [out.rows, out.columns])?;
         let (values, columns) = (x.values(), out.columns);
         let target = SharedRows::new(out.values_mut(), columns);
         self.on_threads(Kind::Products, blocks.len(), |i| {
@@ -138,8 +128,8 @@ impl Cpu {
     ) -> Result<CpuTensor, DeviceError> {
         let FeedForward { layers: [up, down], blocks } = part;
         let shape = [x.rows, x.columns];
-        up.check(shape, [x.rows, up.weight.outputs])?;
-        down.check([x.rows, up.weight.outputs], shape)?;
+        up.check(up.weight.shape(), shape, [x.rows, up.weight.outputs])?;
+        down.check(down.weight.shape(), [x.rows, up.weight.outputs], shape)?;
         let shared = SharedRows::new(x.values_mut(), shape[1]);
         self.on_threads(Kind::Products, blocks.len(), |i| {
             // SAFETY: `x` is this function's own until all blocks are done, which do not overlap.

@@ -34,8 +34,8 @@ impl CpuMatrix {
     pub(crate) fn shape(&self) -> [usize; 2] {
         match &self.0 {
             Weights::Table(table) => [table.rows, table.columns],
-            Weights::F32(panels) => [panels.outputs, panels.inputs],
-            Weights::Bf16(panels) => [panels.outputs, panels.inputs],
+            Weights::F32(panels) => panels.shape(),
+            Weights::Bf16(panels) => panels.shape(),
         }
     }
 

@@ -19,8 +19,13 @@ pub(crate) struct F32Panels {
 }
 
 impl F32Panels {
+    /// `[outputs, inputs]`.
+    pub(crate) fn shape(&self) -> [usize; 2] {
+        [self.outputs, self.inputs]
+    }
+
     /// Packs `values`, `[outputs, inputs]` row-major, on the threads of `team`.
-    pub(crate) fn pack(team: &Team, outputs: usize, inputs: usize, values: &[f32]) -> F32Panels {
+    pub(crate) fn pack(team: &Team, outputs: usize, inputs: usize, values: Vec<f32>) -> F32Panels {
         let mut packed = Lines::zeroed(outputs.div_ceil(PANEL) * PANEL * inputs);
         team.run_chunks(packed.f32s_mut(), (PANEL * inputs).max(1), |panel, packed| {
             let rows = values[panel * PANEL * inputs..].chunks(inputs.max(1)).take(PANEL);
@@ -33,7 +38,15 @@ impl F32Panels {
                 }
             }
         });
+        // Before a copy of 16 bits is made.
+        drop(values);
         F32Panels { outputs, inputs, values: ExactValues::new(packed) }
+    }
+
+    /// Whether the weights are kept in 16 bits.
+    #[cfg(test)]
+    pub(super) fn is_in_16_bits(&self) -> bool {
+        self.values.as_f32().is_none()
     }
 
     /// Returns a range of the inputs of `count` panels from the `first` on: in `scratch` where the weights
@@ -72,8 +85,8 @@ mod tests {
             // Values that 16 bits hold, and values that they do not.
             for step in [0.0, 0.1] {
                 let values: Vec<f32> = (0..outputs * inputs).map(|i| 1.0 + (i % 101) as f32 + step).collect();
-                let panels = F32Panels::pack(&team, outputs, inputs, &values);
-                assert_eq!(panels.values.as_f32().is_some(), step > 0.0);
+                let panels = F32Panels::pack(&team, outputs, inputs, values.clone());
+                assert_eq!(panels.is_in_16_bits(), step == 0.0);
                 let (middle, mut scratch) = (inputs / 2, Lines::default());
                 for part in [0..middle, middle..inputs] {
                     for panel in 0..outputs.div_ceil(PANEL) {
@@ -96,7 +109,7 @@ mod tests {
         let team = Team::new(None).unwrap();
         for step in [0.0, 0.1] {
             let values: Vec<f32> = (0..48 * 10).map(|i| i as f32 + step).collect();
-            let panels = F32Panels::pack(&team, 48, 10, &values);
+            let panels = F32Panels::pack(&team, 48, 10, values.clone());
             let mut scratch = Lines::default();
             let read = panels.part(1, 2, 4..10, &mut scratch);
             assert_eq!(read.values[5 * PANEL + 3], values[19 * 10 + 9]);

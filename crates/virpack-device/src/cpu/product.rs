@@ -32,6 +32,12 @@ thread_local! {
 /// float32 values that a thread keeps of weights in 16 bits.
 pub(super) const WIDENED_VALUES: usize = COLUMNS * MOST_INPUTS;
 
+/// float32 values that this thread keeps of weights in 16 bits now.
+#[cfg(test)]
+pub(super) fn widened_values() -> usize {
+    WIDENED.with_borrow(Lines::len)
+}
+
 /// What a product reads: rows as long as its weight's, `stride` values from row to row. Rows overlap where
 /// `stride` is less: windows of a convolution.
 #[derive(Clone, Copy)]
@@ -118,7 +124,7 @@ impl TileProduct<'_> {
             let range = part * of_part..inputs.min((part + 1) * of_part);
             let panels = self.weight.part(columns.start / PANEL, PANELS, range.clone(), self.widened);
             let is_last = part + 1 == parts;
-            let block = Block {
+            let block = ColumnBlock {
                 x: self.x,
                 input: range.start,
                 panels,
@@ -144,7 +150,7 @@ impl TileProduct<'_> {
 }
 
 /// Columns of a tile, by a part of the inputs.
-struct Block<'a> {
+struct ColumnBlock<'a> {
     x: Input<'a>,
     /// The first input.
     input: usize,
@@ -160,7 +166,7 @@ struct Block<'a> {
     columns: Range<usize>,
 }
 
-impl Block<'_> {
+impl ColumnBlock<'_> {
     /// `count` rows of the tile from `row` on, at most `ROWS`.
     #[inline(always)]
     fn rows<S: Simd, const V: usize, const PANELS: usize, const ROWS: usize>(
@@ -238,6 +244,8 @@ mod tests {
                 let cpu = Cpu::new(NonZeroUsize::new(threads)).unwrap();
                 let x = cpu.tensor(rows, inputs, &x).unwrap();
                 let halves = values(outputs * inputs, step);
+                let panels = F32Panels::pack(&Team::new(None).unwrap(), outputs, inputs, halves.clone());
+                assert!(panels.is_in_16_bits(), "{rows} x {inputs} x {outputs}, step {step}");
                 // One more output, whose weights need 32 bits.
                 let mut whole = halves.clone();
                 whole.resize((outputs + 1) * inputs, 0.1);
@@ -307,7 +315,7 @@ mod tests {
         for (rows, inputs, outputs) in [(1, 1, 1), (7, 513, 31), (13, 40, 33), (26, 640, 64), (53, 96, 49)] {
             let x = values(rows * inputs, 0.1).iter().map(|v| v / 128.0).collect::<Vec<_>>();
             let weight = values(outputs * inputs, 0.3).iter().map(|v| v / 2048.0).collect::<Vec<_>>();
-            let weight = F32Panels::pack(&team, outputs, inputs, &weight);
+            let weight = F32Panels::pack(&team, outputs, inputs, weight);
             let (x, bias) = ((&x[..], rows), &values(outputs, 0.7)[..]);
             let all = [
                 Some(by(pulp::Scalar, x, &weight, bias)),

@@ -16,13 +16,13 @@ pub(super) const MOST_ROWS: usize = 192;
 
 /// Rows between two operations of a thread, kept from block to block.
 #[derive(Default)]
-struct Between {
+struct ThreadRows {
     normed: Lines,
     hidden: Lines,
 }
 
 thread_local! {
-    static BETWEEN: RefCell<Between> = RefCell::default();
+    static THREAD_ROWS: RefCell<ThreadRows> = RefCell::default();
 }
 
 /// Values from row to row of what a thread keeps: an odd number of cache lines, so that rows do not meet in
@@ -53,7 +53,7 @@ pub(super) unsafe fn linear(
     then: OnTile,
     target: SharedRows<f32>,
 ) {
-    BETWEEN.with_borrow_mut(|Between { normed, .. }| {
+    THREAD_ROWS.with_borrow_mut(|ThreadRows { normed, .. }| {
         let x = &x[rows.start * layer.weight.inputs..];
         let input = prepare(arch, rows.len(), x, layer, normed);
         let tile = Tile { rows, columns: 0..layer.weight.outputs };
@@ -73,7 +73,7 @@ pub(super) unsafe fn feed_forward(
     x: SharedRows<f32>,
     [up, down]: [BlockLayer<'_, F32Panels>; 2],
 ) {
-    BETWEEN.with_borrow_mut(|Between { normed, hidden }| {
+    THREAD_ROWS.with_borrow_mut(|ThreadRows { normed, hidden }| {
         let (count, width) = (rows.len(), up.weight.outputs);
         // SAFETY: the caller's promise; the part is given up before the product adds to these rows.
         let values = unsafe { x.rows(rows.clone()) };
@@ -111,6 +111,7 @@ fn prepare<'a>(
 
 #[cfg(test)]
 mod tests {
+    use super::super::product::widened_values;
     use super::super::team::Team;
     use super::*;
     use crate::LayerNorm;
@@ -121,7 +122,7 @@ mod tests {
         let norm = LayerNorm { weight: vec![1.0; 640], bias: vec![0.0; 640], eps: 1e-5 };
         let shapes = [[1920, 640], [640, 640], [2560, 640], [640, 2560]];
         let weights = shapes
-            .map(|[outputs, inputs]| F32Panels::pack(&team, outputs, inputs, &vec![0.01; outputs * inputs]));
+            .map(|[outputs, inputs]| F32Panels::pack(&team, outputs, inputs, vec![0.5; outputs * inputs]));
         let [qkv, _, up, down] =
             weights.each_ref().map(|weight| BlockLayer { norm: Some(&norm), weight, bias: None });
         let x = vec![1.0; MOST_ROWS * 640];
@@ -133,7 +134,7 @@ mod tests {
             linear(arch, 0..MOST_ROWS, &x, qkv, OnTile::Nothing, target);
             feed_forward(arch, 0..MOST_ROWS, shared, [up, BlockLayer { norm: None, ..down }]);
         }
-        let kept = BETWEEN.with_borrow(|kept| kept.normed.len() + kept.hidden.len());
-        assert_eq!(scratch(&shapes), kept + WIDENED_VALUES);
+        let kept = THREAD_ROWS.with_borrow(|kept| kept.normed.len() + kept.hidden.len());
+        assert_eq!(scratch(&shapes), kept + widened_values());
     }
 }

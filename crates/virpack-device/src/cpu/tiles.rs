@@ -49,7 +49,7 @@ pub(crate) fn tiles_of(
     let rows: Vec<Range<usize>> = parts.flat_map(cut_rows).collect();
     let row_tiles = rows.len();
     let column_tiles = wanted.div_ceil(row_tiles.max(1)).clamp(1, columns.div_ceil(64).max(1));
-    let width = columns.div_ceil(column_tiles).next_multiple_of(cut.columns);
+    let width = columns.div_ceil(column_tiles).next_multiple_of(cut.columns).max(cut.columns);
     let mut tiles = Vec::with_capacity(row_tiles * column_tiles);
     for rows in rows {
         for c in (0..columns).step_by(width) {
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     const CUTS: [Cut; 2] = [
-        Cut { rows: 256, columns: 16, tiles_a_thread: 2 },
+        Cut { rows: 192, columns: 32, tiles_a_thread: 8 },
         Cut { rows: 128, columns: 32, tiles_a_thread: 4 },
     ];
 
@@ -154,7 +154,7 @@ mod tests {
         let parts = [0..300, 300..301, 301..557];
         let rows: Vec<_> =
             tiles_of(parts.into_iter(), 64, 1, CUTS[0]).into_iter().map(|tile| tile.rows).collect();
-        assert_eq!(rows, [0..256, 256..300, 300..301, 301..557]);
+        assert_eq!(rows, [0..192, 192..300, 300..301, 301..493, 493..557]);
     }
 
     #[test]

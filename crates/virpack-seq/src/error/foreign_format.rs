@@ -32,7 +32,7 @@ impl ForeignFormat {
     /// Commands that read the compression take the file as it is; the others take the output of a
     /// decompressor.
     pub(super) fn remedy(&self, file: &str, codec: Option<&str>) -> String {
-        let file = if file == "<stdin>" || file.contains("://") { "FILE".to_owned() } else { quoted(file) };
+        let file = quoted_file(file);
         let unpack = match codec {
             Some("bzip2") => "bzip2 -dc",
             Some("xz") => "xz -dc",
@@ -63,8 +63,16 @@ impl fmt::Display for ForeignFormat {
     }
 }
 
+/// Returns the name of an input as a shell command has it: `FILE` where no name beside it can be written.
+pub(super) fn quoted_file(name: &str) -> String {
+    let is_no_file = name == "<stdin>"
+        || name.contains("://")
+        || ["/dev/", "/proc/"].iter().any(|directory| name.starts_with(directory));
+    if is_no_file { "FILE".to_owned() } else { quoted(name) }
+}
+
 /// Quotes a name for a shell.
-fn quoted(name: &str) -> String {
+pub(super) fn quoted(name: &str) -> String {
     let is_plain = |c: char| c.is_alphanumeric() || "-_./:=,+@%".contains(c);
     match !name.is_empty() && name.chars().all(is_plain) {
         true => name.to_owned(),

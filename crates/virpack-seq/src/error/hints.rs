@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use virpack_store::StoreError;
 
+use super::foreign_format::quoted_file;
 use super::suspect::shown_byte;
 use super::{Hint, InputError, SeqError};
 use crate::escape::shown_path;
@@ -72,8 +73,8 @@ impl Hint for InputError {
             InputError::Changed { change, .. } => return change.hint(),
             InputError::Damaged { codec, source, .. } => mend(codec, is_end(source)).into(),
             InputError::DecoderMemory { path, .. } => {
-                let (command, path) = (self.decompress_command()?, shown_path(path));
-                format!("decompress it first: {command} > {path}.unpacked").into()
+                let path = quoted_file(&shown_path(path));
+                format!("decompress it first: {} > {path}.unpacked", self.decompress_command()?).into()
             }
             InputError::RecordTooLarge { compressed, .. } => too_large(compressed.is_some()).into(),
             InputError::HeaderTooLong { .. } => {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::foreign_format::quoted;
 use super::hints::{grown, in_brackets, is_end, shown_beginning, size};
 use super::suspect::shown_byte;
 use super::{BamProblem, Change, ForeignFormat, Suspect};
@@ -294,6 +295,6 @@ impl InputError {
     pub fn decompress_command(&self) -> Option<String> {
         let InputError::DecoderMemory { path, codec, .. } = self else { return None };
         let program = if *codec == "zstd" { "zstd -dc --long=31" } else { "xz -dc" };
-        Some(format!("{program} {}", shown_path(path)))
+        Some(format!("{program} {}", quoted(&shown_path(path))))
     }
 }

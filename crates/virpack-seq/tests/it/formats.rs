@@ -234,7 +234,7 @@ fn other_formats_are_named_with_the_command_that_makes_fasta_of_them() {
         (b"\x89HDF\r\n\x1A\n\0", "HDF5", "dorado"),
         (b"\x8BPOD\r\n\x1A\n\0", "POD5", "dorado basecaller MODEL reads"),
         (b"NCBI.sra\0\0", "SRA", "fasterq-dump --fasta reads"),
-        (b"PAR1\x15\x04", "Parquet", "pandas.read_parquet('reads')"),
+        (b"PAR1\x15\x04", "Parquet", "pandas.read_parquet(sys.argv[1])"),
         (b"\x93NUMPY\x01\0", "NumPy", "name the file of sequences"),
         (b"\x40\0\0\0\0\0\0\0{\"a\":{}}", "safetensors", "a model is named apart from"),
         (b"%PDF-1.7\n", "PDF", "pdftotext reads"),

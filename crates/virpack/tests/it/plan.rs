@@ -350,3 +350,19 @@ fn options_of_the_plan_are_not_of_a_part() {
     place.make(&[]).succeeds(&[]);
     place.run(&over).is_refused(&["part-000001.parquet"]);
 }
+
+/// Not even with `--force`.
+#[test]
+fn a_commit_replaces_no_file_of_its_model() {
+    let place = Place::new();
+    fs::create_dir(place.path("model")).unwrap();
+    for file in fs::read_dir(MODEL).unwrap().map(Result::unwrap) {
+        fs::copy(file.path(), place.path("model").join(file.file_name())).unwrap();
+    }
+    place.write("a.fa", proteins(5));
+    place.run(&["plan", "a.fa", "--model", "model", "-o", "out/plan"]).succeeds(&[]);
+    place.make(&[]).succeeds(&[]);
+    let before = fs::read(place.path("model/model.safetensors")).unwrap();
+    place.commit(&["-o", "model/model.safetensors", "--force"]).is_refused(&["a file of a model"]);
+    assert_eq!(fs::read(place.path("model/model.safetensors")).unwrap(), before);
+}

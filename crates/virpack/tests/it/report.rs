@@ -139,6 +139,11 @@ fn a_report_replaces_and_removes_only_files_of_its_run() {
     place.run(&["report", "a", "--plot", "--max-plots", "0"]).succeeds(&[]);
     assert!(!place.path("a/plots/overview.svg").exists() && place.path("a/contigs.tsv").exists());
     place.run(&["predict", "g.fa", "-o", "b"]).succeeds(&[]);
+    place.write("b/plots", "mine");
+    let asks = ["b/plots is not a file of the run in b, and the report would replace it", "hint: move"];
+    place.run(&["report", "b", "--plot"]).is_refused(&asks);
+    assert!(place.read("b/plots") == "mine" && !place.path("b/run.partial").exists());
+    std::fs::remove_file(place.path("b/plots")).unwrap();
     let page = place.run(&["report", "a", "b", "--comparison", "a/plots/000009_page.svg"]);
     page.is_refused(&["a/plots/000009_page.svg is a file of the run in a", "--comparison"]);
 }

@@ -199,10 +199,11 @@ fn a_full_disk_behind_standard_output_is_an_error() {
 fn a_closed_standard_output_is_an_error_of_commands_that_write_to_it() {
     let place = Place::new();
     place.write("dna.fa", ">a\nGCCGCCGCCGCC\n");
-    let closed = |arguments: &[&str]| {
+    let with = |redirection: &str, arguments: &[&str]| {
         let mut shell = Command::new("sh");
         let program = command(&place, arguments);
-        shell.current_dir(place.path("")).args(["-c", "exec \"$0\" \"$@\" >&-"]);
+        let line = format!("exec \"$0\" \"$@\" {redirection}");
+        shell.current_dir(place.path("")).args(["-c", &line]);
         shell.arg(program.get_program()).args(program.get_args());
         shell.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
         Ran::from(shell.output().unwrap())
@@ -214,9 +215,12 @@ fn a_closed_standard_output_is_an_error_of_commands_that_write_to_it() {
         vec!["predict", "dna.fa", "-o", "-", "--device", "cpu"],
     ];
     for arguments in outputs {
-        let words = ["standard output is closed, and the output goes there", "hint: send it to a file", "-o"];
-        closed(&arguments).is_refused(&words);
-        leaves_nothing(&place);
+        for redirection in [">&-", "1</dev/null"] {
+            let words =
+                ["standard output is closed or open for reading only", "hint: send it to a file", "-o"];
+            with(redirection, &arguments).is_refused(&words);
+            leaves_nothing(&place);
+        }
     }
     let prints: [&[&str]; 6] = [
         &["pack", PROTEINS],
@@ -227,10 +231,11 @@ fn a_closed_standard_output_is_an_error_of_commands_that_write_to_it() {
         &["--help"],
     ];
     for arguments in prints {
-        closed(arguments)
-            .is_refused(&["standard output is closed, and the result goes there", "hint: send it"]);
+        let words = ["standard output is closed or open for reading only, and the result goes there"];
+        with(">&-", arguments).is_refused(&[words[0], "hint: send it"]);
+        with("1</dev/null", arguments).is_refused(&words);
     }
-    closed(&embed(&[PROTEINS, "-o", "out/emb.npy"])).succeeds(&["4 sequences"]);
+    with(">&-", &embed(&[PROTEINS, "-o", "out/emb.npy"])).succeeds(&["4 sequences"]);
 }
 
 #[test]

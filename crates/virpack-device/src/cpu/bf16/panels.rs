@@ -19,6 +19,11 @@ pub(crate) struct Bf16Panels {
 }
 
 impl Bf16Panels {
+    /// `[outputs, inputs]`.
+    pub(crate) fn shape(&self) -> [usize; 2] {
+        [self.outputs, self.inputs]
+    }
+
     /// Rounds and packs `values`, `[outputs, inputs]` row-major, on the threads of `team`.
     pub(crate) fn pack(team: &Team, outputs: usize, inputs: usize, values: &[f32]) -> Bf16Panels {
         let pairs = padded(inputs) / 2;

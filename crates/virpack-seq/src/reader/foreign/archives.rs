@@ -30,8 +30,9 @@ const SIGNATURES: &[(&[u8], &str, &str)] = &[
     (
         b"PAR1",
         "Parquet",
-        "python3 -c \"import pandas, sys; [print(f'>{i}\\n{s}') for i, s in pandas.read_parquet('FILE')[['id', \
-         'sequence']].values]\", with the names of its columns",
+        "python3 -c \"import pandas, sys; [print(f'>{i}\\n{s}') for i, s in \
+         pandas.read_parquet(sys.argv[1])[['id', 'sequence']].values]\" FILE > FILE.fasta, with the names of \
+         its columns",
     ),
     (b"ARROW1", "Arrow", "write its columns of ids and sequences as FASTA"),
     (

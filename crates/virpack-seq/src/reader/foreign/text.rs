@@ -34,7 +34,8 @@ const BEGINNINGS: &[(&str, &str, &str)] = &[
     (
         "data_",
         "mmCIF, a structure",
-        "python3 -c \"from Bio import SeqIO; SeqIO.convert('FILE', 'cif-seqres', 'FILE.fasta', 'fasta')\"",
+        "python3 -c \"import sys; from Bio import SeqIO; SeqIO.convert(sys.argv[1], 'cif-seqres', \
+         sys.argv[2], 'fasta')\" FILE FILE.fasta",
     ),
     ("HEADER    ", "PDB, a structure", PDB),
     ("ATOM      ", "PDB, a structure", PDB),
@@ -54,8 +55,8 @@ const BEGINNINGS: &[(&str, &str, &str)] = &[
 
 const GET_FASTA: &str = "bedtools getfasta -fi GENOME.fasta -bed FILE > FILE.fasta";
 const ANY2FASTA: &str = "any2fasta FILE > FILE.fasta (or EMBOSS: seqret FILE FILE.fasta)";
-const PDB: &str =
-    "python3 -c \"from Bio import SeqIO; SeqIO.convert('FILE', 'pdb-atom', 'FILE.fasta', 'fasta')\"";
+const PDB: &str = "python3 -c \"import sys; from Bio import SeqIO; \
+     SeqIO.convert(sys.argv[1], 'pdb-atom', sys.argv[2], 'fasta')\" FILE FILE.fasta";
 const GFA: &str = "awk '/^S/ { print \">\" $2; print $3 }' FILE > FILE.fasta";
 const WEB: &str =
     "this is what a download gives that failed or asked for a log-in: fetch the file itself, curl -fL URL";

@@ -160,6 +160,7 @@ fn an_input_is_never_replaced() {
     place.run(&["pack", "in.svg", "--plot", "x_nucleotide.fa.svg", "--force"]).succeeds(&[]);
     place.embed(&["in.npy", "--shard", "1/1", "-o", "out/1.shard"]).succeeds(&[]);
     refused(&["merge", "out/1.shard", "--format", "npy", "-o", "out/1.shard", "--force"]);
+    refused(&["merge", "out/1.shard", "-o", "in.npy", "--force"]);
     for input in ["in.npy", "x_nucleotide.fa"] {
         assert_eq!(place.read(input).as_bytes(), TWO);
     }

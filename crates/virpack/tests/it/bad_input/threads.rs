@@ -11,7 +11,7 @@ use crate::support::{MODEL, Place, Ran};
 /// Bytes of a thread's stack: more than everything else that the threads need, and less than a machine's
 /// memory.
 const STACK: u64 = 4 << 30;
-/// Bytes for everything else: the library of matrix products takes 0.6 GB of addresses for each thread.
+/// Bytes for everything else.
 const BESIDE: u64 = 3 << 30;
 
 /// Runs with room for about this number of threads beside the first one.
