@@ -9,7 +9,7 @@ mod shard;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use virpack_seq::Input;
+use virpack_seq::{Input, read_small};
 
 use crate::Error;
 use crate::options::setters;
@@ -116,11 +116,13 @@ pub fn merge(options: &MergeOptions) -> Result<OutputSummary, Error> {
     Ok(out.finish(record)?)
 }
 
+/// The most bytes of a `run.json`.
+const LARGEST_RUN: u64 = 64_000_000;
+
 /// Returns the inputs of a shard's run, if its `run.json` is beside it.
 fn inputs_of(shard: &Path) -> Vec<PathBuf> {
-    let mut name = shard.as_os_str().to_owned();
-    name.push(".run.json");
-    let run: Option<Value> = std::fs::read(name).ok().and_then(|text| serde_json::from_slice(&text).ok());
+    let text = read_small(&output::report_path(shard), LARGEST_RUN);
+    let run: Option<Value> = text.ok().and_then(|text| serde_json::from_slice(&text).ok());
     let inputs = run.as_ref().and_then(|run| run.get("inputs")?.as_array()).into_iter().flatten();
     inputs.filter_map(|input| Some(PathBuf::from(input.get("path")?.as_str()?))).collect()
 }

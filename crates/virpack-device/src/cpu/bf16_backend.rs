@@ -6,7 +6,7 @@ use super::bf16::panels::Bf16Panels;
 use super::bf16::row_block::{self, blocks};
 use super::bf16::rows::{GatedRow, NarrowRow, NormAndNarrow};
 use super::bf16::{Kernel, Rows, stride, widen};
-use super::blocks::{BlockLayer, FeedForward};
+use super::blocks::{BlockLayer, FeedForward, PackedWeight};
 use super::clock::Kind;
 use super::linear::Weights;
 use super::norm::NormRow;
@@ -164,8 +164,8 @@ impl Cpu {
         then: OnTile,
         mut out: CpuTensor,
     ) -> Result<CpuTensor, DeviceError> {
-        let (weight_shape, out_shape) = ([weight.outputs, weight.inputs], [out.rows, out.columns]);
-        shapes::linear([x.rows, x.columns], weight_shape, bias.map(Vec::len), out_shape)?;
+        let out_shape = [out.rows, out.columns];
+        shapes::linear([x.rows, x.columns], weight.shape(), bias.map(Vec::len), out_shape)?;
         let kernel = self.bf16.expect("weights are in bfloat16 where products are");
         let rounded = x.bf16().is_none().then(|| self.rounded(x));
         let input = rounded.as_ref().unwrap_or(x).bf16().expect("it was just rounded");
@@ -188,7 +188,7 @@ impl Cpu {
         then: OnTile,
         mut out: CpuTensor,
     ) -> Result<CpuTensor, DeviceError> {
-        layer.check(layer.weight.shape(), [x.rows, x.columns], [out.rows, out.columns])?;
+        layer.check([x.rows, x.columns], [out.rows, out.columns])?;
         let kernel = self.bf16.expect("weights are in bfloat16 where products are");
         let (values, target) = (x.values(), destination(&mut out, then));
         self.on_threads(Kind::Products, blocks.len(), |i| {
@@ -203,17 +203,12 @@ impl Cpu {
     pub(super) fn bf16_feed_forward_part<'a>(
         &self,
         rows: usize,
-        [up, down]: [&'a LinearOf<Cpu>; 2],
+        layers: [&'a LinearOf<Cpu>; 2],
     ) -> Option<FeedForward<'a, Bf16Panels>> {
-        let layer = |layer: &'a LinearOf<Cpu>| match &layer.weight.0 {
-            Weights::Bf16(weight) => {
-                Some(BlockLayer { norm: layer.norm.as_ref(), weight, bias: layer.bias.as_deref() })
-            }
-            Weights::F32(_) | Weights::Table(_) => None,
-        };
-        let (up, down) = (layer(up)?, layer(down).filter(|down| down.norm.is_none())?);
-        let blocks = blocks(rows, self.threads(), &[up.weight.inputs, up.weight.outputs])?;
-        Some(FeedForward { layers: [up, down], blocks })
+        let layers = FeedForward::layers(layers, Weights::as_bf16)?;
+        let [outputs, inputs] = layers[0].weight.shape();
+        let blocks = blocks(rows, self.threads(), &[inputs, outputs])?;
+        Some(FeedForward { layers, blocks })
     }
 
     /// Returns `x + down(gelu(up(x)))`, by blocks of rows.
@@ -222,11 +217,10 @@ impl Cpu {
         mut x: CpuTensor,
         part: &FeedForward<'_, Bf16Panels>,
     ) -> Result<CpuTensor, DeviceError> {
-        let FeedForward { layers: [up, down], blocks } = part;
-        let (kernel, shape) = (self.bf16.expect("weights are in bfloat16"), [x.rows, x.columns]);
-        up.check(up.weight.shape(), shape, [x.rows, up.weight.outputs])?;
-        down.check(down.weight.shape(), [x.rows, up.weight.outputs], shape)?;
-        let shared = SharedRows::new(x.values_mut(), shape[1]);
+        let kernel = self.bf16.expect("weights are in bfloat16");
+        let (blocks, columns) = (&part.blocks, x.columns);
+        part.check([x.rows, columns])?;
+        let shared = SharedRows::new(x.values_mut(), columns);
         self.on_threads(Kind::Products, blocks.len(), |i| {
             // SAFETY: `x` is this function's own until all blocks are done, which do not overlap.
             unsafe { row_block::feed_forward(kernel, blocks[i].clone(), shared, part.layers) };

@@ -5,7 +5,9 @@
 //! product, or through a whole feed-forward part, without either. The operations on a row are the same, so
 //! that no bit changes.
 
-use crate::{DeviceError, LayerNorm, shapes};
+use super::Cpu;
+use super::linear::Weights;
+use crate::{DeviceError, LayerNorm, LinearOf, shapes};
 use std::ops::Range;
 
 /// A linear layer that a block goes through, its weights in the layout `W`.
@@ -16,18 +18,19 @@ pub(crate) struct BlockLayer<'a, W> {
     pub(crate) bias: Option<&'a [f32]>,
 }
 
-impl<W> BlockLayer<'_, W> {
-    /// Checks its sizes, where its weight is `[outputs, inputs]`, and those of its inputs and its result.
-    pub(crate) fn check(
-        &self,
-        weight: [usize; 2],
-        x: [usize; 2],
-        out: [usize; 2],
-    ) -> Result<(), DeviceError> {
+/// Weights in a layout of products.
+pub(crate) trait PackedWeight {
+    /// `[outputs, inputs]`.
+    fn shape(&self) -> [usize; 2];
+}
+
+impl<W: PackedWeight> BlockLayer<'_, W> {
+    /// Checks its sizes, and those of its inputs and its result.
+    pub(crate) fn check(&self, x: [usize; 2], out: [usize; 2]) -> Result<(), DeviceError> {
         if let Some(norm) = self.norm {
             shapes::layer_norm(x[1], norm.weight.len(), norm.bias.len())?;
         }
-        shapes::linear(x, weight, self.bias.map(<[f32]>::len), out)
+        shapes::linear(x, self.weight.shape(), self.bias.map(<[f32]>::len), out)
     }
 }
 
@@ -43,6 +46,28 @@ impl<W> Copy for BlockLayer<'_, W> {}
 pub(crate) struct FeedForward<'a, W> {
     pub(crate) layers: [BlockLayer<'a, W>; 2],
     pub(crate) blocks: Vec<Range<usize>>,
+}
+
+impl<'a, W: PackedWeight> FeedForward<'a, W> {
+    /// Returns both layers, where `weight` finds their weights in the layout `W`.
+    pub(crate) fn layers(
+        layers: [&'a LinearOf<Cpu>; 2],
+        weight: impl Fn(&'a Weights) -> Option<&'a W>,
+    ) -> Option<[BlockLayer<'a, W>; 2]> {
+        let [up, down] = layers.map(|layer| {
+            let (norm, bias) = (layer.norm.as_ref(), layer.bias.as_deref());
+            weight(&layer.weight.0).map(|weight| BlockLayer { norm, weight, bias })
+        });
+        Some([up?, down.filter(|down| down.norm.is_none())?])
+    }
+
+    /// Checks the sizes of both layers, and that of `x`, which is the result's.
+    pub(crate) fn check(&self, x: [usize; 2]) -> Result<(), DeviceError> {
+        let [up, down] = &self.layers;
+        let hidden = [x[0], up.weight.shape()[0]];
+        up.check(x, hidden)?;
+        down.check(hidden, x)
+    }
 }
 
 /// Returns the rows of each block, at most `most`; None where there are too few for all threads.

@@ -1,7 +1,7 @@
 //! The primitives on the CPU in float32, as [`super::backend`] calls them.
 
 use super::attention::{self, HeadTask};
-use super::blocks::{BlockLayer, FeedForward, blocks};
+use super::blocks::{BlockLayer, FeedForward, PackedWeight, blocks};
 use super::clock::Kind;
 use super::linear::Weights;
 use super::panels::F32Panels;
@@ -52,8 +52,8 @@ impl Cpu {
         then: OnTile,
         mut out: CpuTensor,
     ) -> Result<CpuTensor, DeviceError> {
-        let (weight_shape, out_shape) = ([weight.outputs, weight.inputs], [out.rows, out.columns]);
-        shapes::linear([x.rows, x.columns], weight_shape, bias.map(Vec::len), out_shape)?;
+        let out_shape = [out.rows, out.columns];
+        shapes::linear([x.rows, x.columns], weight.shape(), bias.map(Vec::len), out_shape)?;
         let tiles = tiles(x.rows, weight.outputs, self.threads(), CUT);
         let (input, bias) = (Input { values: x.values(), stride: x.columns }, bias.map(Vec::as_slice));
         self.f32_tiles(&tiles, (input, |row| row), (weight, bias), then, &mut out);
@@ -93,7 +93,7 @@ impl Cpu {
         then: OnTile,
         mut out: CpuTensor,
     ) -> Result<CpuTensor, DeviceError> {
-        layer.check(layer.weight.shape(), [x.rows, x.columns], [out.rows, out.columns])?;
+        layer.check([x.rows, x.columns], [out.rows, out.columns])?;
         let (values, columns) = (x.values(), out.columns);
         let target = SharedRows::new(out.values_mut(), columns);
         self.on_threads(Kind::Products, blocks.len(), |i| {
@@ -110,14 +110,8 @@ impl Cpu {
         rows: usize,
         layers: [&'a LinearOf<Cpu>; 2],
     ) -> Option<FeedForward<'a, F32Panels>> {
-        let [up, down] = layers.map(|layer| match &layer.weight.0 {
-            Weights::F32(weight) => {
-                Some(BlockLayer { norm: layer.norm.as_ref(), weight, bias: layer.bias.as_deref() })
-            }
-            Weights::Bf16(_) | Weights::Table(_) => None,
-        });
-        let (up, down) = (up?, down.filter(|down| down.norm.is_none())?);
-        Some(FeedForward { layers: [up, down], blocks: self.f32_blocks(rows)? })
+        let layers = FeedForward::layers(layers, Weights::as_f32)?;
+        Some(FeedForward { layers, blocks: self.f32_blocks(rows)? })
     }
 
     /// Returns `x + down(gelu(up(x)))`, by blocks of rows.
@@ -126,11 +120,9 @@ impl Cpu {
         mut x: CpuTensor,
         part: &FeedForward<'_, F32Panels>,
     ) -> Result<CpuTensor, DeviceError> {
-        let FeedForward { layers: [up, down], blocks } = part;
-        let shape = [x.rows, x.columns];
-        up.check(up.weight.shape(), shape, [x.rows, up.weight.outputs])?;
-        down.check(down.weight.shape(), [x.rows, up.weight.outputs], shape)?;
-        let shared = SharedRows::new(x.values_mut(), shape[1]);
+        let (blocks, columns) = (&part.blocks, x.columns);
+        part.check([x.rows, columns])?;
+        let shared = SharedRows::new(x.values_mut(), columns);
         self.on_threads(Kind::Products, blocks.len(), |i| {
             // SAFETY: `x` is this function's own until all blocks are done, which do not overlap.
             unsafe { row_block::feed_forward(self.arch, blocks[i].clone(), shared, part.layers) };

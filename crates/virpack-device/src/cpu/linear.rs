@@ -1,6 +1,7 @@
 //! Weights on the CPU, and GELU on rows.
 
 use super::bf16::panels::Bf16Panels;
+use super::blocks::PackedWeight;
 use super::math::gelu;
 use super::panels::F32Panels;
 use crate::DeviceError;
@@ -19,6 +20,18 @@ pub(crate) enum Weights {
     F32(F32Panels),
     /// bfloat16, for products.
     Bf16(Bf16Panels),
+}
+
+impl Weights {
+    /// Returns weights for products in float32.
+    pub(crate) fn as_f32(&self) -> Option<&F32Panels> {
+        if let Weights::F32(panels) = self { Some(panels) } else { None }
+    }
+
+    /// Returns weights for products in bfloat16.
+    pub(crate) fn as_bf16(&self) -> Option<&Bf16Panels> {
+        if let Weights::Bf16(panels) = self { Some(panels) } else { None }
+    }
 }
 
 /// float32 rows, `[rows, columns]`.

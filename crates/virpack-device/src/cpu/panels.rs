@@ -1,5 +1,6 @@
 //! float32 weights in the layout that products read.
 
+use super::blocks::PackedWeight;
 use super::exact::ExactValues;
 use super::lines::Lines;
 use super::microkernel::PanelValues;
@@ -18,12 +19,13 @@ pub(crate) struct F32Panels {
     values: ExactValues,
 }
 
-impl F32Panels {
-    /// `[outputs, inputs]`.
-    pub(crate) fn shape(&self) -> [usize; 2] {
+impl PackedWeight for F32Panels {
+    fn shape(&self) -> [usize; 2] {
         [self.outputs, self.inputs]
     }
+}
 
+impl F32Panels {
     /// Packs `values`, `[outputs, inputs]` row-major, on the threads of `team`.
     pub(crate) fn pack(team: &Team, outputs: usize, inputs: usize, values: Vec<f32>) -> F32Panels {
         let mut packed = Lines::zeroed(outputs.div_ceil(PANEL) * PANEL * inputs);

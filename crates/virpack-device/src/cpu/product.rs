@@ -155,7 +155,7 @@ struct ColumnBlock<'a> {
     /// The first input.
     input: usize,
     panels: PanelValues<'a>,
-    /// Whether sums are added to what the target holds.
+    /// Whether the sums are added to the target's values.
     adds: bool,
     /// Added with the last part of the inputs.
     bias: Option<&'a [f32; COLUMNS]>,

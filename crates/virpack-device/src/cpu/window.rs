@@ -1,5 +1,6 @@
 //! Windows of tokens: their embedding, their rows side by side, and convolutions without a copy of them.
 
+use super::blocks::PackedWeight;
 use super::norm::NormRow;
 use super::panels::F32Panels;
 use super::product::{CUT, Input};
@@ -112,8 +113,8 @@ impl Cpu {
         (then, mut out): (OnTile, CpuTensor),
     ) -> Result<CpuTensor, DeviceError> {
         shapes::unfold(x.rows, packed.input_ids.len(), window)?;
-        let (weight_shape, out_shape) = ([weight.outputs, weight.inputs], [out.rows, out.columns]);
-        shapes::linear([x.rows, window * x.columns], weight_shape, bias.map(Vec::len), out_shape)?;
+        let out_shape = [out.rows, out.columns];
+        shapes::linear([x.rows, window * x.columns], weight.shape(), bias.map(Vec::len), out_shape)?;
         let spaced = self.normed_between_zeros(x, norm, packed, window / 2)?;
         let sequences = packed.sequences();
         let tiles = tiles_of(sequences, weight.outputs, self.threads(), CUT);

@@ -1,5 +1,6 @@
 //! Weights in the layout that every product in bfloat16 reads.
 
+use super::super::blocks::PackedWeight;
 use super::super::lines::Lines;
 use super::super::team::Team;
 use super::{PANEL, padded, round};
@@ -18,12 +19,13 @@ pub(crate) struct Bf16Panels {
     words: Lines,
 }
 
-impl Bf16Panels {
-    /// `[outputs, inputs]`.
-    pub(crate) fn shape(&self) -> [usize; 2] {
+impl PackedWeight for Bf16Panels {
+    fn shape(&self) -> [usize; 2] {
         [self.outputs, self.inputs]
     }
+}
 
+impl Bf16Panels {
     /// Rounds and packs `values`, `[outputs, inputs]` row-major, on the threads of `team`.
     pub(crate) fn pack(team: &Team, outputs: usize, inputs: usize, values: &[f32]) -> Bf16Panels {
         let pairs = padded(inputs) / 2;
