@@ -7,10 +7,11 @@ use serde_json::{Map, Value};
 use super::OutputError;
 use crate::files::PendingFile;
 
-/// The names under which the report of a run holds its files, and the sizes of those on a disk.
+/// The name under which the report of a run holds its files.
 pub(crate) const FILES: &str = "files";
-/// The names of the plots, in the directory of plots.
+/// The name under which it holds the plots in the directory of plots.
 pub(crate) const PLOTS: &str = "plots";
+/// The name under which it holds the sizes of files on a disk.
 pub(crate) const SIZES: &str = "file_bytes";
 
 /// Returns names and values as a JSON object.
